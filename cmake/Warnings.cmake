@@ -1,0 +1,16 @@
+# bitlaw_options: language, warnings as errors, sanitizers; every target of ours links it.
+add_library(bitlaw_options INTERFACE)
+target_include_directories(bitlaw_options INTERFACE "${PROJECT_SOURCE_DIR}")
+# No fused multiply-add that the source does not ask for: the same formula must give the same bits in every
+# kernel variant, in the export and in the check of the export.
+target_compile_options(bitlaw_options INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off)
+if(BITLAW_SANITIZE)
+  target_compile_options(bitlaw_options INTERFACE
+    -fsanitize=${BITLAW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(bitlaw_options INTERFACE -fsanitize=${BITLAW_SANITIZE})
+endif()
+find_program(BITLAW_MOLD mold)
+if(BITLAW_MOLD)
+  target_link_options(bitlaw_options INTERFACE -fuse-ld=mold)
+endif()

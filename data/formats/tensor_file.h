@@ -1,0 +1,97 @@
+// Named tensors and text attributes in one HDF5 file: shards, checkpoints and the native export are all this.
+//
+// Layout: a dataset per tensor, named by its path ("weights/blocks.0.attn.proj/codes" makes the groups),
+// contiguous, allocated early, with a text attribute "checksum" (XXH-style 64-bit, hexadecimal; see
+// tensor_checksum) and, for bfloat16, which HDF5 lacks, stored as uint16 with the text attribute "dtype" =
+// "bfloat16". Text attributes of the root or of a group are UTF-8 strings.
+//
+// Debian's HDF5 is not thread-safe: every HDF5 call happens under one mutex and moves metadata only; the
+// bytes of a tensor go by pread/pwrite at the dataset's offset. All members may be called from several
+// threads on different objects; one object belongs to one thread at a time, except `read`, which any number
+// of threads may call.
+//
+// Errors: InputError naming path and tensor (missing, truncated, checksum differs, unwritable, disk full).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bitlaw::data {
+
+enum class DType {
+  float32,
+  float64,
+  float16,
+  bfloat16,
+  int8,
+  uint8,
+  int16,
+  uint16,
+  int32,
+  uint32,
+  int64,
+  uint64
+};
+
+std::size_t size_of(DType dtype);         // bytes of one element
+std::string_view name_of(DType dtype);    // "float32", ...
+DType dtype_from_name(std::string_view);  // InputError when unknown
+
+// 64-bit checksum over bytes; the same on every machine.
+std::uint64_t tensor_checksum(std::span<const std::byte> bytes);
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::float32;
+  std::vector<std::int64_t> shape;  // empty: a scalar
+  std::uint64_t checksum = 0;
+
+  std::int64_t element_count() const;
+  std::size_t byte_count() const;
+};
+
+class TensorFile {
+ public:
+  // Writes PATH.tmp-<pid>; commit() makes it PATH. Destroyed without commit() it leaves nothing.
+  static TensorFile create(const std::filesystem::path& path);
+  static TensorFile open(const std::filesystem::path& path);
+
+  TensorFile(TensorFile&&) noexcept;
+  TensorFile& operator=(TensorFile&&) noexcept;
+  ~TensorFile();
+
+  const std::filesystem::path& path() const;
+
+  // --- writing ---
+  void put(const std::string& name, DType dtype, std::span<const std::int64_t> shape,
+           std::span<const std::byte> bytes);
+  // group "" is the root; a group that is not there yet is made.
+  void put_text(const std::string& group, const std::string& key, const std::string& value);
+  void commit();  // fsync, rename, fsync of the folder
+
+  // --- reading ---
+  std::vector<std::string> names() const;                           // all tensors, sorted
+  std::vector<std::string> groups(const std::string& group) const;  // direct sub-groups, sorted
+  bool contains(const std::string& name) const;
+  const TensorInfo& info(const std::string& name) const;
+  // The whole tensor; its checksum is verified.
+  void read(const std::string& name, std::span<std::byte> into) const;
+  // Elements [first, first + into.size()/size_of) of the flattened tensor; not verified (random access into
+  // shards).
+  void read_range(const std::string& name, std::int64_t first, std::span<std::byte> into) const;
+  bool has_text(const std::string& group, const std::string& key) const;
+  std::string text(const std::string& group, const std::string& key) const;
+  std::vector<std::string> text_keys(const std::string& group) const;
+
+ private:
+  struct Impl;
+  explicit TensorFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitlaw::data

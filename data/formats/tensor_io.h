@@ -1,0 +1,19 @@
+// at::Tensor in and out of a TensorFile. Tensors are on the CPU; a tensor read owns its memory.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "data/formats/tensor_file.h"
+
+namespace bitlaw::data {
+
+DType dtype_of(const at::Tensor& tensor);  // InputError for a dtype that the format does not hold
+at::ScalarType scalar_type_of(DType dtype);
+
+void put_tensor(TensorFile& file, const std::string& name,
+                const at::Tensor& tensor);  // made contiguous, on the CPU
+at::Tensor read_tensor(const TensorFile& file, const std::string& name);
+
+}  // namespace bitlaw::data

@@ -1,0 +1,58 @@
+// Builds the task that a configuration describes, from states that the caller has loaded.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+#include "distill/config.h"
+#include "distill/task.h"
+#include "quant/config.h"
+#include "quant/prepare.h"
+
+namespace bitlaw::distill {
+
+using State = std::map<std::string, at::Tensor>;  // by published name
+
+// A model outside this run: where it came from, its geometry and its weights.
+struct SourceModel {
+  std::string origin;  // for messages
+  ModelConfig config;
+  State state;  // full-precision masters, or dequantised weights of an export
+  std::string parameter_hash;
+  std::int64_t num_classes = 0;
+  VqConfig tokenizer;  // var: geometry of the tokenizer whose tokens it speaks
+  std::string tokenizer_hash;
+};
+
+struct TaskInputs {
+  std::uint64_t seed = 0;
+  TaskConfig task;
+  ModelConfig model;
+  quant::QuantConfig quant;
+  DistillConfig distill;
+  data::DatasetInfo train;               // classes, vocabulary, tokenizer hash, sample shape
+  std::optional<SourceModel> tokenizer;  // pretrain, distill
+  std::optional<SourceModel> teacher;    // distill
+  std::optional<SourceModel> init;       // model.init: PATH
+  bool resume = false;                   // state will be loaded: do not search scales
+  bool activation_checkpointing = false;
+  double teacher_max_probability = 0.5;  // cakld's beta, measured by measure_teacher
+};
+
+struct MadeTask {
+  std::unique_ptr<Task> task;
+  quant::PrepareReport report;  // empty without quantisation
+};
+
+// InputError, all problems at once: teacher with another vocabulary or scales, tokens of another tokenizer,
+// shapes that do not fit init: teacher, ...
+MadeTask make_task(const TaskInputs& inputs);
+
+// The bare networks, for eval, sample, export and verify.
+std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,
+                                              std::int64_t num_classes);
+
+}  // namespace bitlaw::distill

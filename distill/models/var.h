@@ -1,0 +1,58 @@
+// VAR transformer (next-scale prediction, arXiv 2404.02905). State-dict names are the published ones.
+//
+// Shapes: B samples, L tokens of all scales, C width, H heads, D head dim, V codes, E latent channels of the
+// tokenizer.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <vector>
+
+#include "distill/config.h"
+#include "quant/layers.h"
+
+namespace bitlaw::distill {
+
+struct VarShape {
+  std::int64_t depth = 0;
+  std::int64_t width = 0;
+  std::int64_t num_heads = 0;
+  double mlp_ratio = 4.0;
+  std::int64_t num_classes = 0;  // the dropped label is index num_classes
+  std::int64_t vocab_size = 0;
+  std::int64_t latent_channels = 0;
+  std::vector<std::int64_t> patch_nums;
+  bool attn_l2_norm = true;
+  bool shared_ada_lin = false;
+};
+VarShape var_shape(const ModelConfig& config, const VqConfig& tokenizer, std::int64_t num_classes);
+
+// Keys and values of the scales seen so far, per block; lives for one sampling run.
+struct KvCache {
+  std::vector<at::Tensor> keys;  // [B, H, L_seen, D]
+  std::vector<at::Tensor> values;
+};
+
+class Var : public quant::Layer {
+ public:
+  explicit Var(const VarShape& shape);
+  ~Var() override;
+
+  // labels int64 [B] (num_classes = dropped), var_input float32 [B, L - 1st scale, E] -> logits float32 [B,
+  // L, V].
+  at::Tensor forward(const at::Tensor& labels_B, const at::Tensor& var_input_BLE);
+  // Logits of scale k alone, appending to the cache; input undefined for scale 0. [B, p_k^2, V]
+  at::Tensor forward_scale(const at::Tensor& labels_B, const at::Tensor& input_BTE, std::int64_t scale,
+                           KvCache& cache);
+  void set_activation_checkpointing(bool on);
+  const VarShape& shape() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+void initialise(Var& model, double ada_lin_gamma, std::uint64_t seed);  // counter-based, by parameter name
+
+}  // namespace bitlaw::distill

@@ -1,0 +1,29 @@
+// What a model really stores: codes, scales, zero points and the rest, in bits.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+
+#include "quant/config.h"
+
+namespace bitlaw::quant {
+
+struct BitCount {
+  std::int64_t quantised_weights = 0;  // number of weights that have codes
+  std::int64_t code_bits = 0;          // dense: n * b (row padding to 32 bits is in file size, not here)
+  std::int64_t scale_bits = 0;
+  std::int64_t zero_point_bits = 0;
+  std::int64_t rest_values = 0;  // everything else that the forward needs and training changes
+  std::int64_t rest_bits = 0;
+
+  std::int64_t model_bits() const { return code_bits + scale_bits + zero_point_bits + rest_bits; }
+  double bits_per_weight() const;  // of the quantised weights; rest width when there are none
+};
+
+// model_bits = sum over quantised tensors of n (b + scale bits / g + zero point bits / g) + rest bits for the
+// others. `rest_bits_per_value`: 16 for bfloat16 / float16, 32 for float32. Constant buffers (masks, position
+// tables) that a configuration rebuilds are not counted.
+BitCount count_bits(torch::nn::Module& model, RestType rest_dtype);
+
+}  // namespace bitlaw::quant

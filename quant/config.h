@@ -1,0 +1,102 @@
+// Configuration of the quant section. Names as users of compressed-tensors type them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/formats/field.h"
+#include "quant/spec.h"
+
+namespace bitlaw::quant {
+
+enum class Method { none, rtn, ste, lsq };  // none: full precision
+enum class ScaleSearch { absmax, mse };
+enum class RestType { float32, bfloat16, float16 };
+
+// A partial spec: what is absent comes from the enclosing one (an override) or from the defaults.
+struct SpecConfig {
+  std::optional<std::int64_t> num_bits;
+  std::optional<NumberType> type;
+  std::optional<bool> symmetric;
+  std::optional<Grid> grid;  // default: half for symmetric 2-bit weights, integer otherwise
+  std::optional<Strategy> strategy;
+  std::optional<std::int64_t> group_size;
+  std::optional<ScaleType> scale_dtype;
+  std::optional<bool> dynamic;  // activations: scales from each token, the only kind there is
+};
+
+struct OverrideConfig {
+  std::string match;  // pattern of module names, * matches any run of characters
+  SpecConfig weights;
+};
+
+struct QuantConfig {
+  Method method = Method::none;
+  ScaleSearch scale_search = ScaleSearch::mse;
+  SpecConfig weights;
+  std::optional<SpecConfig> activations;
+  std::vector<std::string> targets = {"linear"};
+  std::vector<std::string> ignore;
+  std::vector<OverrideConfig> overrides;
+  RestType rest_dtype = RestType::bfloat16;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& visitor, SpecConfig& config) {
+  using data::Field;
+  visitor(Field{"num_bits", "bits of a code", 2, 8}, config.num_bits);
+  visitor(Field{"type", "kind of number"}, config.type);
+  visitor(Field{"symmetric", "no zero point"}, config.symmetric);
+  visitor(Field{"grid", "integer, or half: levels at odd multiples of half a step"}, config.grid);
+  visitor(Field{"strategy", "what shares a scale"}, config.strategy);
+  visitor(Field{"group_size", "consecutive inputs that share a scale (strategy: group)", 1, 65536},
+          config.group_size);
+  visitor(Field{"scale_dtype", "type in which scales are stored and used"}, config.scale_dtype);
+  visitor(Field{"dynamic", "activations: scales from each token at run time"}, config.dynamic);
+}
+
+template <class Visitor>
+void visit_fields(Visitor& visitor, OverrideConfig& config) {
+  using data::Field;
+  visitor(Field{"match", "pattern of module names"}, config.match);
+  visitor(Field{"weights", "what differs from quant.weights for these modules"}, config.weights);
+}
+
+template <class Visitor>
+void visit_fields(Visitor& visitor, QuantConfig& config) {
+  using data::Field;
+  visitor(Field{"method",
+                "none, rtn (round to nearest), ste (straight-through, fixed scales), lsq (learned scales)"},
+          config.method);
+  visitor(Field{"scale_search", "initial scales: absmax, or mse (least squared error)"}, config.scale_search);
+  visitor(Field{"weights", "spec of the weights"}, config.weights);
+  visitor(Field{"activations", "spec of the inputs of quantised layers; none leaves them alone"},
+          config.activations);
+  visitor(Field{"targets", "kinds of layers to quantise: linear"}, config.targets);
+  visitor(Field{"ignore", "patterns of module names that stay unquantised"}, config.ignore);
+  visitor(Field{"overrides", "specs for some modules; applied after ignore, the last match wins"},
+          config.overrides);
+  visitor(Field{"rest_dtype", "type of everything that stays unquantised, in training and in files"},
+          config.rest_dtype);
+}
+
+// The full spec of weights: `config` over `defaults` over the documented defaults.
+QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults = {});
+QuantSpec activation_spec(const SpecConfig& config);  // int8, symmetric, per token unless said otherwise
+
+}  // namespace bitlaw::quant
+
+template <>
+struct bitlaw::data::EnumNames<bitlaw::quant::Method> {
+  static constexpr std::string_view names[] = {"none", "rtn", "ste", "lsq"};
+};
+template <>
+struct bitlaw::data::EnumNames<bitlaw::quant::ScaleSearch> {
+  static constexpr std::string_view names[] = {"absmax", "mse"};
+};
+template <>
+struct bitlaw::data::EnumNames<bitlaw::quant::RestType> {
+  static constexpr std::string_view names[] = {"float32", "bfloat16", "float16"};
+};

@@ -1,0 +1,43 @@
+// bitlaw's own file of a quantised model (HDF5 by data::TensorFile). The layout is described in
+// docs/formats.md.
+//
+//   /weights/<module>   codes uint32 [out, ceil(in*bits/32)], scale in scale_dtype [out, groups],
+//                       zero_point int8 [out, groups] when asymmetric;
+//                       attributes num_bits, type, symmetric, grid, strategy, group_size, shape
+//   /activations/<module>  attributes of an activation spec
+//   /tensors/<name>     what stays unquantised, in rest_dtype
+//   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON: run, step,
+//   parameter_hash)
+// A reader refuses a member that it does not know. Torch-free.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/formats/tensor_file.h"
+#include "quant/pack.h"
+
+namespace bitlaw::quant {
+
+struct RawTensor {
+  data::DType dtype = data::DType::float32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+struct PackedModel {
+  std::map<std::string, PackedTensor> weights;    // by module name
+  std::map<std::string, QuantSpec> activations;   // by module name
+  std::map<std::string, RawTensor> tensors;       // by tensor name
+  std::map<std::string, std::string> attributes;  // config, model_bits, source
+};
+
+// Writes under a temporary name, reads back, compares every byte, renames. InputError / data errors leave
+// nothing.
+void write_native(const std::filesystem::path& path, const PackedModel& model);
+PackedModel read_native(const std::filesystem::path& path);
+
+}  // namespace bitlaw::quant

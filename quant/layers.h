@@ -1,0 +1,63 @@
+// Layers whose weights may be quantised: what models are built from.
+//
+// A layer starts in full precision. `prepare` gives a Linear its quantizer and tells every layer the type in
+// which unquantised tensors are used and stored (rest_dtype): the forward rounds them to it, straight
+// through, so that training sees what the file will hold. Names of parameters are those of torch.nn (weight,
+// bias).
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <optional>
+
+#include "quant/quantizer.h"
+
+namespace bitlaw::quant {
+
+// Base of every module that owns parameters.
+class Layer : public torch::nn::Module {
+ public:
+  using torch::nn::Module::Module;
+  void set_rest_dtype(RestType type) { rest_dtype_ = type; }
+  RestType rest_dtype() const { return rest_dtype_; }
+
+ protected:
+  // x rounded to rest_dtype, as float32, gradient straight through. Undefined stays undefined.
+  at::Tensor rest(const at::Tensor& x) const;
+
+ private:
+  RestType rest_dtype_ = RestType::float32;
+};
+
+class Linear : public Layer {
+ public:
+  // Parameters "weight" [out, in] and, unless bias_option says so, "bias" [out].
+  enum class Bias { yes, no };
+  Linear(std::int64_t in_features, std::int64_t out_features, Bias bias = Bias::yes);
+
+  at::Tensor forward(const at::Tensor& x);  // [..., in] -> [..., out]
+  at::Tensor effective_weight();      // what is multiplied: fake-quantised, or rounded to rest_dtype; float32
+  at::Tensor effective_bias() const;  // undefined without bias
+  // With a bias that the caller builds (fused qkv).
+  at::Tensor forward_with_bias(const at::Tensor& x, const at::Tensor& bias);
+
+  void attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations);
+  const std::shared_ptr<Quantizer>& weight_quantizer() const { return weight_quantizer_; }
+
+  at::Tensor weight;
+  at::Tensor bias;
+
+ private:
+  std::shared_ptr<Quantizer> weight_quantizer_;  // registered as "weight_quantizer"
+  std::optional<QuantSpec> activation_spec_;
+};
+
+class Embedding : public Layer {
+ public:
+  Embedding(std::int64_t count, std::int64_t dim);
+  at::Tensor forward(const at::Tensor& indices);  // int64 [...] -> float32 [..., dim]
+  at::Tensor weight;                              // [count, dim]
+};
+
+}  // namespace bitlaw::quant

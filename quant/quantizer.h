@@ -1,0 +1,50 @@
+// The function between a master weight and the weight that is multiplied: fake quantisation, straight
+// through.
+//
+// A Quantizer belongs to one weight [out, in]. Its forward IS the deployed form: scales rounded to
+// scale_dtype, one float32 multiplication per element; `codes` gives the integers by the same arithmetic, so
+// an export stores exactly what was trained. Forward and backward are fused, one pass over the weight each
+// (quant/kernels/fake_quant.h).
+//   rtn: scales fixed, no gradient     ste: scales fixed, dw' / dw = 1 inside the range and 0 outside
+//   lsq: scales learned (Esser et al. 2020): ds = g * sum(dy * (rint(v) - v inside, q at the clipped ends)),
+//   with
+//        g = 1 / sqrt(n * q_max) and n the weights that share the scale. The parameter is log_scale =
+//        ln(scale), so that AdamW's steps are relative; scale = round(exp(log_scale)) to scale_dtype,
+//        straight through.
+// States: observing -> learning -> frozen, only forward. Masters, log_scale and zero_point are what is saved;
+// a load restores them without observing again.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "quant/config.h"
+#include "quant/pack.h"
+#include "quant/spec.h"
+
+namespace bitlaw::quant {
+
+class Quantizer : public torch::nn::Module {
+ public:
+  // Allocates parameters for a weight of this shape; initialise() or a load of state fills them.
+  Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features, std::int64_t in_features);
+
+  void initialise(const at::Tensor& weight, ScaleSearch search);  // scales from the weight
+  at::Tensor forward(const at::Tensor& weight);                   // float32 [out, in] -> float32 [out, in]
+  at::Tensor codes(const at::Tensor& weight);                     // uint8 [out, in], 0..2^b-1
+  PackedTensor pack(const at::Tensor& weight);
+  at::Tensor scale() const;  // float32 [rows, groups], exact in scale_dtype
+  const QuantSpec& spec() const { return spec_; }
+  Method method() const { return method_; }
+
+ private:
+  QuantSpec spec_;
+  Method method_;
+  at::Tensor log_scale_;   // lsq: parameter "log_scale"; else buffer "scale" holds the scale itself
+  at::Tensor zero_point_;  // buffer "zero_point", int8, asymmetric only
+};
+
+// Per-token dynamic quantisation of activations: every row of x [..., C] by its own scale, int8 by default;
+// the gradient passes inside the range. No state.
+at::Tensor fake_quantise_tokens(const at::Tensor& x, const QuantSpec& spec);
+
+}  // namespace bitlaw::quant

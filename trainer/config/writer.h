@@ -1,0 +1,16 @@
+// RunConfig -> YAML (complete, all defaults shown), and the reference documentation of every key. Torch-free.
+#pragma once
+
+#include <string>
+
+#include "trainer/config/run_config.h"
+
+namespace bitlaw::trainer {
+
+std::string write_config(const RunConfig& config);
+std::string config_reference();  // Markdown: docs/config.md
+// The part of a configuration that decides a run's bits, as YAML: without run.name/dir/device, paths,
+// parallel, checkpoint, log, eval, data.workers, the micro batch and max_steps.
+std::string identity_yaml(const RunConfig& config);
+
+}  // namespace bitlaw::trainer
