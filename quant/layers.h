@@ -10,17 +10,28 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "quant/quantizer.h"
 
 namespace bitlaw::quant {
 
-// Base of every module that owns parameters.
+// What becomes of a registered buffer.
+enum class BufferRole {
+  forward,   // shapes the forward: saved, hashed, exported
+  training,  // moving averages of training: saved in checkpoints, neither exported nor part of parameter_hash
+  constant  // rebuilt from the configuration (masks, level tables): never saved; ignored when a file holds it
+};
+
+// Base of every module that owns parameters or buffers.
 class Layer : public torch::nn::Module {
  public:
   using torch::nn::Module::Module;
   void set_rest_dtype(RestType type) { rest_dtype_ = type; }
   RestType rest_dtype() const { return rest_dtype_; }
+
+  // Role of a buffer that this module registered under `name`; the default is BufferRole::forward.
+  virtual BufferRole buffer_role(std::string_view name) const;
 
  protected:
   // x rounded to rest_dtype, as float32, gradient straight through. Undefined stays undefined.

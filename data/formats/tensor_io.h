@@ -3,9 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <string>
 
 #include "data/formats/tensor_file.h"
+#include "data/formats/tensor_hash.h"
 
 namespace bitlaw::data {
 
@@ -15,5 +17,8 @@ at::ScalarType scalar_type_of(DType dtype);
 void put_tensor(TensorFile& file, const std::string& name,
                 const at::Tensor& tensor);  // made contiguous, on the CPU
 at::Tensor read_tensor(const TensorFile& file, const std::string& name);
+
+// Hash of whole named tensors (CPU, any strides).
+TensorHash hash_tensors(const std::map<std::string, at::Tensor>& tensors);
 
 }  // namespace bitlaw::data

@@ -10,6 +10,7 @@
 
 #include "data/seed.h"
 #include "distill/config.h"
+#include "quant/layers.h"
 #include "quant/statistics.h"
 
 namespace bitlaw::distill {
@@ -18,7 +19,7 @@ std::int64_t token_count(const std::vector<std::int64_t>& patch_nums);
 std::vector<std::int64_t> phi_of_scale(std::int64_t scales,
                                        std::int64_t convolutions);  // index of each scale's conv
 
-class MultiScaleQuantizer : public torch::nn::Module {
+class MultiScaleQuantizer : public quant::Layer {
  public:
   explicit MultiScaleQuantizer(const VqConfig& config);
 
@@ -44,7 +45,7 @@ class MultiScaleQuantizer : public torch::nn::Module {
   at::Tensor codebook() const;  // [V, Cvae]
 };
 
-class VqTokenizer : public torch::nn::Module {
+class VqTokenizer : public quant::Layer {
  public:
   explicit VqTokenizer(const VqConfig& config);
 

@@ -3,6 +3,9 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
+#include <string>
+
 #include "quant/config.h"
 #include "quant/containers/native.h"
 
@@ -16,9 +19,15 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype);
 // rest as stored. All missing, unused and mis-shaped names at once in one InputError.
 void load_packed(torch::nn::Module& model, const PackedModel& packed);
 
-// name -> tensor of everything that is saved: parameters, buffers, quantiser state, by published name.
-std::map<std::string, at::Tensor> state_of(torch::nn::Module& model);
-// Copies by name into the model; all missing, unused and mis-shaped names at once in one InputError.
+// name -> tensor, by published name: parameters, quantiser state and buffers. `deployed`: what the forward
+// depends on (parameter_hash is over it); `checkpoint`: buffers of BufferRole::training as well. The tensors
+// share the model's memory. Constant buffers are in neither.
+enum class StateScope { deployed, checkpoint };
+std::map<std::string, at::Tensor> state_of(torch::nn::Module& model, StateScope scope);
+// data::TensorHash of state_of(model, deployed), as 32 hexadecimal digits.
+std::string parameter_hash(torch::nn::Module& model);
+// Copies by name into the model; all missing, unused and mis-shaped names at once in one InputError. Names of
+// constant buffers in `state` are skipped; buffers of BufferRole::training may be absent.
 void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state);
 
 }  // namespace bitlaw::quant

@@ -1,0 +1,55 @@
+// Models out of run folders and exports: what train, eval, sample, export and verify start from.
+//
+// A path names a run folder (its latest committed checkpoint), one checkpoint folder, an exported file, or a
+// folder that holds an exported model.h5.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "distill/make_task.h"
+#include "distill/models/var.h"
+#include "distill/models/vq_tokenizer.h"
+#include "trainer/config/run_config.h"
+
+namespace bitlaw::launch {
+
+enum class Weights { model, ema };
+
+// Where a model came from and what it is. `config` is the run's own, complete.
+struct ModelOrigin {
+  std::filesystem::path path;
+  bool is_export = false;
+  trainer::RunConfig config;
+  std::int64_t step = 0;
+  std::int64_t num_classes = 0;
+  distill::VqConfig tokenizer;  // var: geometry of the tokenizer whose tokens it speaks
+  std::string tokenizer_hash;   // var: parameter_hash of that tokenizer
+  std::string parameter_hash;   // of the masters that were trained
+  std::string state_hash;       // runs only
+};
+
+struct LoadedModel {
+  ModelOrigin origin;
+  std::shared_ptr<torch::nn::Module>
+      model;  // distill::Var or distill::VqTokenizer, in eval mode. From a run:
+              // masters with their quantizers attached; from an export: dequantised
+};
+
+LoadedModel load_model(const std::filesystem::path& path, Weights weights);
+
+// The same as values for a task: the deployed weights (dequantised) for a teacher or tokenizer, the masters
+// without quantiser state for a student's initial weights.
+enum class SourceUse { deployed, masters };
+distill::SourceModel load_source(const std::filesystem::path& path, Weights weights, SourceUse use);
+
+// The tokenizer of a VAR model: `path` when given, else tokenizer.h5 beside an export, else the run that
+// origin.config.tokenizer.from names. InputError when its parameter_hash is not origin.tokenizer_hash.
+std::shared_ptr<distill::VqTokenizer> load_tokenizer(const ModelOrigin& origin,
+                                                     const std::filesystem::path& path);
+
+}  // namespace bitlaw::launch
