@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "data/dataset.h"
@@ -23,8 +25,9 @@ class NotFiniteError : public std::runtime_error {
 
 struct TrainerInputs {
   RunConfig config;
-  std::filesystem::path run_folder;  // exists, is ours
-  std::string identity;              // what may not change on resume
+  std::filesystem::path run_folder;          // exists, is ours
+  std::string identity;                      // what may not change on resume
+  std::map<std::string, std::string> texts;  // further texts that every checkpoint carries (num_classes, ...)
   std::shared_ptr<const data::Dataset> train;
   std::shared_ptr<const data::Dataset> validation;
   std::optional<CheckpointState> resume_from;
