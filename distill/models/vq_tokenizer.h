@@ -43,6 +43,14 @@ class MultiScaleQuantizer : public quant::Layer {
   TrainOutput train_forward(const at::Tensor& features_BCPP);
 
   at::Tensor codebook() const;  // [V, Cvae]
+
+  // Moving averages of codebook training: buffers of BufferRole::training, zero until the first step. The
+  // tensors share the buffers' memory.
+  struct CodebookAverages {
+    at::Tensor counts;  // buffer "ema_counts", float32 [V]: vectors that a step assigns to each code
+    at::Tensor sums;    // buffer "ema_sums", float32 [V, Cvae]: sums of those vectors
+  };
+  CodebookAverages codebook_averages() const;
 };
 
 class VqTokenizer : public quant::Layer {
