@@ -3,7 +3,7 @@
 // A layer starts in full precision. `prepare` gives a Linear its quantizer and tells every layer the type in
 // which unquantised tensors are used and stored (rest_dtype): the forward rounds them to it, straight
 // through, so that training sees what the file will hold. Names of parameters are those of torch.nn (weight,
-// bias).
+// bias). Weights and biases start at zero: models set them by name (counter-based), or a file does.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -55,11 +55,14 @@ class Linear : public Layer {
 
   void attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations);
   const std::shared_ptr<Quantizer>& weight_quantizer() const { return weight_quantizer_; }
+  const std::optional<QuantSpec>& activation_spec() const { return activation_spec_; }
 
   at::Tensor weight;
   at::Tensor bias;
 
  private:
+  at::Tensor weight_as(at::ScalarType type);  // effective_weight(), rounded once to `type`
+
   std::shared_ptr<Quantizer> weight_quantizer_;  // registered as "weight_quantizer"
   std::optional<QuantSpec> activation_spec_;
 };
@@ -69,6 +72,37 @@ class Embedding : public Layer {
   Embedding(std::int64_t count, std::int64_t dim);
   at::Tensor forward(const at::Tensor& indices);  // int64 [...] -> float32 [..., dim]
   at::Tensor weight;                              // [count, dim]
+};
+
+struct Conv2dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;  // zeros on all four sides
+};
+
+// Cross-correlation with a square kernel, as torch.nn.Conv2d. Never quantised.
+class Conv2d : public Layer {
+ public:
+  Conv2d(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel_size,
+         Conv2dOptions options = {});
+  at::Tensor forward(const at::Tensor& x);  // [B, in, H, W] -> [B, out, H', W']
+  at::Tensor weight;                        // [out, in, kernel, kernel]
+  at::Tensor bias;                          // [out]
+
+ private:
+  Conv2dOptions options_;
+};
+
+// As torch.nn.GroupNorm; the published tokenizers use eps 1e-6.
+class GroupNorm : public Layer {
+ public:
+  GroupNorm(std::int64_t groups, std::int64_t channels, double eps = 1e-6);
+  at::Tensor forward(const at::Tensor& x);  // [B, channels, ...]
+  at::Tensor weight;                        // [channels], ones at first
+  at::Tensor bias;                          // [channels]
+
+ private:
+  std::int64_t groups_;
+  double eps_;
 };
 
 }  // namespace bitlaw::quant

@@ -11,6 +11,7 @@
 //        g = 1 / sqrt(n * q_max) and n the weights that share the scale. The parameter is log_scale =
 //        ln(scale), so that AdamW's steps are relative; scale = round(exp(log_scale)) to scale_dtype,
 //        straight through.
+// "Inside" is where the rounded position is a code, the outermost codes included.
 // States: observing -> learning -> frozen, only forward. Masters, log_scale and zero_point are what is saved;
 // a load restores them without observing again.
 #pragma once
@@ -29,22 +30,30 @@ class Quantizer : public torch::nn::Module {
   Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features, std::int64_t in_features);
 
   void initialise(const at::Tensor& weight, ScaleSearch search);  // scales from the weight
-  at::Tensor forward(const at::Tensor& weight);                   // float32 [out, in] -> float32 [out, in]
-  at::Tensor codes(const at::Tensor& weight);                     // uint8 [out, in], 0..2^b-1
+  // float32 [out, in] -> [out, in] in float32, or in bfloat16: the float32 product rounded once.
+  at::Tensor forward(const at::Tensor& weight, at::ScalarType type = at::kFloat);
+  // uint8 [out, in], 0..2^b-1. InputError when the weight is not finite.
+  at::Tensor codes(const at::Tensor& weight);
   PackedTensor pack(const at::Tensor& weight);
-  at::Tensor scale() const;  // float32 [rows, groups], exact in scale_dtype
+  at::Tensor scale() const;  // float32 [out, groups] ([1, 1] for Strategy::tensor), exact in scale_dtype
+  const at::Tensor& zero_point() const { return zero_point_; }  // int8 like scale; undefined when symmetric
   const QuantSpec& spec() const { return spec_; }
   Method method() const { return method_; }
 
  private:
+  void check_weight(const at::Tensor& weight) const;
+
   QuantSpec spec_;
   Method method_;
-  at::Tensor log_scale_;   // lsq: parameter "log_scale"; else buffer "scale" holds the scale itself
-  at::Tensor zero_point_;  // buffer "zero_point", int8, asymmetric only
+  std::int64_t out_features_;
+  std::int64_t in_features_;
+  at::Tensor scale_state_;  // lsq: parameter "log_scale"; else buffer "scale" holds the scale itself
+  at::Tensor zero_point_;   // buffer "zero_point", int8, asymmetric only
 };
 
-// Per-token dynamic quantisation of activations: every row of x [..., C] by its own scale, int8 by default;
-// the gradient passes inside the range. No state.
+// Per-token dynamic quantisation of activations: every row of x [..., C] (float32 or bfloat16) by its own
+// absmax scale, int8 by default. A token's own extremes are its range, so the gradient passes everywhere. No
+// state.
 at::Tensor fake_quantise_tokens(const at::Tensor& x, const QuantSpec& spec);
 
 }  // namespace bitlaw::quant

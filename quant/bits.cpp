@@ -1,0 +1,56 @@
+#include "quant/bits.h"
+
+#include "quant/containers/model_state.h"
+#include "quant/layers.h"
+#include "quant/prepare.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+std::int64_t bits_of_rest(RestType type) {
+  return type == RestType::float32 ? 32 : 16;
+}
+
+void count_weight(const Linear& linear, BitCount& count) {
+  const Quantizer& quantizer = *linear.weight_quantizer();
+  const std::int64_t scales = quantizer.scale().numel();
+  count.quantised_weights += linear.weight.numel();
+  count.code_bits += linear.weight.numel() * quantizer.spec().bits();
+  count.scale_bits += scales * bits_of(quantizer.spec().fields().scale_dtype);
+  count.zero_point_bits += quantizer.spec().fields().symmetric ? 0 : scales * 8;
+}
+
+}  // namespace
+
+double BitCount::bits_per_weight() const {
+  if (quantised_weights == 0) {
+    return rest_values == 0 ? 0.0 : static_cast<double>(rest_bits) / static_cast<double>(rest_values);
+  }
+  return static_cast<double>(code_bits + scale_bits + zero_point_bits) /
+         static_cast<double>(quantised_weights);
+}
+
+BitCount count_bits(torch::nn::Module& model, RestType rest_dtype) {
+  BitCount count;
+  std::map<std::string, at::Tensor> rest = state_of(model, StateScope::deployed);
+  for (const auto& [name, linear] : linear_layers(model)) {
+    if (!linear->weight_quantizer()) {
+      continue;
+    }
+    count_weight(*linear, count);
+    const std::string prefix = name.empty() ? "" : name + ".";
+    rest.erase(prefix + "weight");
+    std::erase_if(rest,
+                  [&](const auto& item) { return item.first.starts_with(prefix + "weight_quantizer."); });
+  }
+  for (const auto& [name, tensor] : rest) {
+    count.rest_values += tensor.numel();
+    count.rest_bits +=
+        tensor.numel() * (tensor.is_floating_point() ? bits_of_rest(rest_dtype)
+                                                     : static_cast<std::int64_t>(tensor.element_size()) * 8);
+  }
+  return count;
+}
+
+}  // namespace bitlaw::quant

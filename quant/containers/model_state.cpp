@@ -1,0 +1,231 @@
+#include "quant/containers/model_state.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <span>
+
+#include "data/formats/input_error.h"
+#include "data/formats/tensor_io.h"
+#include "quant/bits.h"
+#include "quant/layers.h"
+#include "quant/prepare.h"
+#include "quant/ste.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+constexpr std::string_view kQuantizer = "weight_quantizer.";
+
+std::string joined(const std::string& module, const std::string& name) {
+  return module.empty() ? name : module + "." + name;
+}
+
+BufferRole role_of(const torch::nn::Module& module, const std::string& name) {
+  const auto* layer = dynamic_cast<const Layer*>(&module);
+  return layer != nullptr ? layer->buffer_role(name) : BufferRole::forward;
+}
+
+// Every buffer of the model with its role.
+struct Buffer {
+  std::string name;
+  BufferRole role;
+  at::Tensor tensor;
+};
+
+std::vector<Buffer> buffers_of(torch::nn::Module& model) {
+  std::vector<Buffer> buffers;
+  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
+    for (const auto& item : module.named_buffers(/*recurse=*/false)) {
+      buffers.push_back({joined(prefix, item.key()), role_of(module, item.key()), item.value()});
+    }
+  };
+  add("", model);
+  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
+    add(item.key(), *item.value());
+  }
+  return buffers;
+}
+
+// What a file or a state may not, need not and must hold, and what is wrong with it, all at once.
+class Differences {
+ public:
+  void missing(const std::string& name) { add("missing: " + name); }
+  void unused(const std::string& name) { add("unused: " + name); }
+  void shape(const std::string& name, at::IntArrayRef wanted, at::IntArrayRef found) {
+    add(name + ": shape " + c10::str(found) + ", the model has " + c10::str(wanted));
+  }
+  void kind(const std::string& name, at::ScalarType wanted, at::ScalarType found) {
+    add(name + ": " + std::string(c10::toString(found)) + ", the model has " + c10::toString(wanted));
+  }
+  void throw_if_any(const std::string& what) const {
+    if (!text_.empty()) {
+      throw data::InputError(what + " does not fit the model:" + text_,
+                             "every tensor of the forward must come from it, and nothing may be dropped",
+                             "use the configuration that it was made with");
+    }
+  }
+
+ private:
+  void add(const std::string& line) { text_ += "\n  " + line; }
+  std::string text_;
+};
+
+void check_tensor(const std::string& name, const at::Tensor& into, const at::Tensor& from,
+                  Differences& differences) {
+  if (into.sizes() != from.sizes()) {
+    differences.shape(name, into.sizes(), from.sizes());
+  } else if (into.is_floating_point() != from.is_floating_point()) {
+    differences.kind(name, into.scalar_type(), from.scalar_type());
+  }
+}
+
+void check_finite(const std::string& name, const at::Tensor& tensor) {
+  if (tensor.is_floating_point() && !at::isfinite(tensor).all().item<bool>()) {
+    throw data::InputError("tensor " + name + " holds NaN or infinity",
+                           "a packed model must give the numbers that were trained",
+                           "export an earlier checkpoint");
+  }
+}
+
+RawTensor raw_of(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.contiguous();
+  RawTensor raw;
+  raw.dtype = data::dtype_of(flat);
+  raw.shape = flat.sizes().vec();
+  raw.bytes.resize(flat.nbytes());
+  std::memcpy(raw.bytes.data(), flat.const_data_ptr(), raw.bytes.size());
+  return raw;
+}
+
+at::Tensor tensor_of(const RawTensor& raw) {
+  at::Tensor tensor = at::empty(raw.shape, at::TensorOptions().dtype(data::scalar_type_of(raw.dtype)));
+  TORCH_CHECK(tensor.nbytes() == raw.bytes.size(), "a raw tensor's bytes do not fit its shape");
+  std::memcpy(tensor.mutable_data_ptr(), raw.bytes.data(), raw.bytes.size());
+  return tensor;
+}
+
+at::Tensor tensor_of(const PackedTensor& packed) {
+  const std::vector<float> values = dequantise(packed);
+  at::Tensor tensor = at::empty({packed.out_features, packed.in_features}, at::kFloat);
+  std::memcpy(tensor.mutable_data_ptr(), values.data(), tensor.nbytes());
+  return tensor;
+}
+
+// The layer whose weight has codes and which owns tensor `name` as weight or quantiser state, if any.
+bool is_coded(const std::string& name, const std::map<std::string, PackedTensor>& weights) {
+  for (const auto& [module, packed] : weights) {
+    if (name == joined(module, "weight") || name.starts_with(joined(module, std::string(kQuantizer)))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::map<std::string, at::Tensor> state_of(torch::nn::Module& model, StateScope scope) {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& item : model.named_parameters()) {
+    state.emplace(item.key(), item.value().detach());
+  }
+  for (const Buffer& buffer : buffers_of(model)) {
+    if (buffer.role == BufferRole::forward ||
+        (buffer.role == BufferRole::training && scope == StateScope::checkpoint)) {
+      state.emplace(buffer.name, buffer.tensor.detach());
+    }
+  }
+  return state;
+}
+
+std::string parameter_hash(torch::nn::Module& model) {
+  return data::hash_tensors(state_of(model, StateScope::deployed)).hex();
+}
+
+PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
+  const at::NoGradGuard no_grad;
+  PackedModel packed;
+  for (const auto& [name, linear] : linear_layers(model)) {
+    if (linear->activation_spec()) {
+      packed.activations.emplace(name, *linear->activation_spec());
+    }
+    if (linear->weight_quantizer()) {
+      check_finite(joined(name, "weight"), linear->weight);
+      packed.weights.emplace(name, linear->weight_quantizer()->pack(linear->weight));
+    }
+  }
+  for (const auto& [name, tensor] : state_of(model, StateScope::deployed)) {
+    if (is_coded(name, packed.weights)) {
+      continue;
+    }
+    check_finite(name, tensor);
+    packed.tensors.emplace(
+        name, raw_of(tensor.is_floating_point() ? tensor.to(scalar_type_of(rest_dtype)) : tensor));
+  }
+  packed.attributes["model_bits"] = std::to_string(count_bits(model, rest_dtype).model_bits());
+  return packed;
+}
+
+void load_packed(torch::nn::Module& model, const PackedModel& packed) {
+  const at::NoGradGuard no_grad;
+  std::map<std::string, at::Tensor> state;
+  for (const auto& [name, raw] : packed.tensors) {
+    state.emplace(name, tensor_of(raw));
+  }
+  for (const auto& [name, weight] : packed.weights) {
+    state.emplace(joined(name, "weight"), tensor_of(weight));
+  }
+  std::map<std::string, Linear*> layers;
+  for (const auto& [name, linear] : linear_layers(model)) {
+    TORCH_CHECK(!linear->weight_quantizer(), "load_packed wants a full-precision model; ", name,
+                " has a quantizer");
+    layers.emplace(name, linear);
+  }
+  Differences differences;
+  for (const auto& [name, spec] : packed.activations) {
+    if (layers.count(name) == 0) {
+      differences.unused("activations of " + name);
+    }
+  }
+  differences.throw_if_any("the file");
+  load_state(model, state);
+  for (const auto& [name, spec] : packed.activations) {
+    layers.at(name)->attach(nullptr, spec);
+  }
+}
+
+void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+  const at::NoGradGuard no_grad;
+  std::map<std::string, BufferRole> roles;
+  for (const Buffer& buffer : buffers_of(model)) {
+    roles.emplace(buffer.name, buffer.role);
+  }
+  const auto has_role = [&](const std::string& name, BufferRole role) {
+    const auto found = roles.find(name);
+    return found != roles.end() && found->second == role;
+  };
+  Differences differences;
+  std::map<std::string, at::Tensor> own = state_of(model, StateScope::checkpoint);
+  for (const auto& [name, tensor] : own) {
+    const auto found = state.find(name);
+    if (found != state.end()) {
+      check_tensor(name, tensor, found->second, differences);
+    } else if (!has_role(name, BufferRole::training)) {
+      differences.missing(name);
+    }
+  }
+  for (const auto& [name, tensor] : state) {
+    if (own.count(name) == 0 && !has_role(name, BufferRole::constant)) {
+      differences.unused(name);
+    }
+  }
+  differences.throw_if_any("the state");
+  for (auto& [name, tensor] : own) {
+    if (const auto found = state.find(name); found != state.end()) {
+      tensor.copy_(found->second);
+    }
+  }
+}
+
+}  // namespace bitlaw::quant

@@ -1,0 +1,177 @@
+#include "quant/fake_quant_function.h"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "quant/kernels/fake_quant.h"
+#include "quant/kernels/token_quant.h"
+#include "quant/learned_scale.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kElementsPerTask = 1 << 15;
+
+template <class Body>
+void for_rows(std::int64_t rows, std::int64_t width, const Body& body) {
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(1, width));
+  at::parallel_for(0, rows, grain, [&](std::int64_t first, std::int64_t last) {
+    body(RowRange{first, last});
+  });
+}
+
+FakeQuantPlan plan_of(const QuantSpec& spec, const FakeQuantInputs& inputs) {
+  FakeQuantPlan plan = fake_quant_plan(spec, inputs.weight.size(1));
+  plan.scale = inputs.scale.const_data_ptr<float>();
+  plan.zero_point = inputs.zero_point.defined() ? inputs.zero_point.const_data_ptr<std::int8_t>() : nullptr;
+  return plan;
+}
+
+const std::uint16_t* bits_of(const at::Tensor& x) {
+  return static_cast<const std::uint16_t*>(static_cast<const void*>(x.const_data_ptr<at::BFloat16>()));
+}
+
+at::Tensor values(const QuantSpec& spec, const FakeQuantInputs& inputs, at::ScalarType type) {
+  const FakeQuantPlan plan = plan_of(spec, inputs);
+  const auto* w = inputs.weight.const_data_ptr<float>();
+  at::Tensor out = at::empty(inputs.weight.sizes(), inputs.weight.options().dtype(type));
+  if (type == at::kBFloat16) {
+    auto* into = static_cast<std::uint16_t*>(out.mutable_data_ptr());
+    for_rows(out.size(0), out.size(1), [&](RowRange rows) { fake_quantise(plan, w, into, rows); });
+  } else {
+    auto* into = out.mutable_data_ptr<float>();
+    for_rows(out.size(0), out.size(1), [&](RowRange rows) { fake_quantise(plan, w, into, rows); });
+  }
+  return out;
+}
+
+struct Gradients {
+  at::Tensor weight;
+  at::Tensor scale;  // [out, groups], not yet summed over rows that share a scale
+};
+
+Gradients backward_values(const QuantSpec& spec, const FakeQuantInputs& inputs, const at::Tensor& grad,
+                          bool scale_wanted) {
+  const FakeQuantPlan plan = plan_of(spec, inputs);
+  Gradients result{at::empty_like(inputs.weight), {}};
+  float* grad_scale = nullptr;
+  if (scale_wanted) {
+    result.scale = at::empty({inputs.weight.size(0), plan.groups}, inputs.weight.options());
+    grad_scale = result.scale.mutable_data_ptr<float>();
+  }
+  const auto* w = inputs.weight.const_data_ptr<float>();
+  auto* grad_w = result.weight.mutable_data_ptr<float>();
+  for_rows(inputs.weight.size(0), inputs.weight.size(1), [&](RowRange rows) {
+    if (grad.scalar_type() == at::kBFloat16) {
+      fake_quant_backward(plan, FakeQuantGradients<std::uint16_t>{w, bits_of(grad), grad_w, grad_scale},
+                          rows);
+    } else {
+      fake_quant_backward(
+          plan, FakeQuantGradients<float>{w, grad.const_data_ptr<float>(), grad_w, grad_scale}, rows);
+    }
+  });
+  return result;
+}
+
+// d loss / d log_scale from the sums of each row: LSQ's factor g, and d exp(l) / d l.
+at::Tensor log_scale_gradient(const QuantSpec& spec, const FakeQuantInputs& inputs,
+                              const at::Tensor& row_sums) {
+  const bool shared = inputs.log_scale.size(0) == 1 && inputs.weight.size(0) > 1;
+  const std::int64_t sharing = spec.group_width(inputs.weight.size(1)) * (shared ? inputs.weight.size(0) : 1);
+  const double factor = 1.0 / std::sqrt(static_cast<double>(sharing) * spec.q_max());
+  at::Tensor sums = row_sums;
+  if (shared) {  // rows one after the other, in double: the same order on any number of threads
+    const auto* row = row_sums.const_data_ptr<float>();
+    double sum = 0.0;
+    for (std::int64_t i = 0; i < row_sums.numel(); ++i) {
+      sum += static_cast<double>(row[i]);
+    }
+    sums = at::full({1, 1}, static_cast<float>(sum), row_sums.options());
+  }
+  at::Tensor result = at::empty_like(inputs.log_scale);
+  const auto* log_scale = inputs.log_scale.const_data_ptr<float>();
+  const auto* sum = sums.const_data_ptr<float>();
+  auto* into = result.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < result.numel(); ++i) {
+    into[i] = sum[i] * static_cast<float>(factor) * unrounded_scale(log_scale[i]);
+  }
+  return result;
+}
+
+struct FakeQuantFunction : torch::autograd::Function<FakeQuantFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& weight, const at::Tensor& log_scale,
+                            const FakeQuantInputs& inputs, const QuantSpec& spec, at::ScalarType type) {
+    context->save_for_backward({weight, log_scale, inputs.scale, inputs.zero_point});
+    context->saved_data["spec"] = spec.to_string();
+    return values(spec, inputs, type);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const FakeQuantInputs inputs{saved[0], saved[1], saved[2], saved[3]};
+    const QuantSpec spec = QuantSpec::parse(context->saved_data["spec"].toStringRef());
+    const bool scale_wanted = inputs.log_scale.defined() && context->needs_input_grad(1);
+    const Gradients result = backward_values(spec, inputs, gradients[0].contiguous(), scale_wanted);
+    return {result.weight, scale_wanted ? log_scale_gradient(spec, inputs, result.scale) : at::Tensor(),
+            at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor row_values(const at::Tensor& x, const QuantSpec& spec) {
+  TORCH_CHECK(x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+              "activations must be float32 or bfloat16 on the CPU, not ", x.toString());
+  const at::Tensor input = x.contiguous();
+  const std::int64_t width = input.size(-1);
+  at::Tensor out = at::empty_like(input);
+  for_rows(width == 0 ? 0 : input.numel() / width, width, [&](RowRange rows) {
+    if (input.scalar_type() == at::kBFloat16) {
+      fake_quantise_tokens(spec, bits_of(input), width, static_cast<std::uint16_t*>(out.mutable_data_ptr()),
+                           rows);
+    } else {
+      fake_quantise_tokens(spec, input.const_data_ptr<float>(), width, out.mutable_data_ptr<float>(), rows);
+    }
+  });
+  return out;
+}
+
+struct RowQuantFunction : torch::autograd::Function<RowQuantFunction> {
+  static at::Tensor forward(AutogradContext* /*context*/, const at::Tensor& x, const QuantSpec& spec) {
+    return row_values(x, spec);
+  }
+  static variable_list backward(AutogradContext* /*context*/, const variable_list& gradients) {
+    return {gradients[0], at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec) {
+  return RowQuantFunction::apply(x, spec);
+}
+
+at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantInputs& inputs,
+                         at::ScalarType type) {
+  if (method == Method::rtn) {
+    const at::NoGradGuard no_grad;
+    return values(spec, inputs, type);
+  }
+  return FakeQuantFunction::apply(inputs.weight, inputs.log_scale, inputs, spec, type);
+}
+
+at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {
+  const FakeQuantPlan plan = plan_of(spec, inputs);
+  at::Tensor out = at::empty(inputs.weight.sizes(), inputs.weight.options().dtype(at::kByte));
+  const auto* w = inputs.weight.const_data_ptr<float>();
+  auto* into = out.mutable_data_ptr<std::uint8_t>();
+  for_rows(out.size(0), out.size(1), [&](RowRange rows) { make_codes(plan, w, into, rows); });
+  return out;
+}
+
+}  // namespace bitlaw::quant

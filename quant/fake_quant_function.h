@@ -1,0 +1,26 @@
+// Fake quantisation as a differentiable function: of a weight and its log scales, and of activations.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "quant/config.h"
+#include "quant/spec.h"
+
+namespace bitlaw::quant {
+
+struct FakeQuantInputs {
+  at::Tensor weight;      // float32 [out, in]
+  at::Tensor log_scale;   // lsq: [rows, groups]; else undefined
+  at::Tensor scale;       // float32, what is divided by
+  at::Tensor zero_point;  // int8, or undefined
+};
+
+// Values in `type`: float32 or bfloat16. Gradients as quantizer.h describes for the method.
+at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantInputs& inputs,
+                         at::ScalarType type);
+// uint8 [out, in]
+at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs);
+// Rows of x [..., C], float32 or bfloat16, by the absmax scale of each row; the gradient passes unchanged.
+at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec);
+
+}  // namespace bitlaw::quant
