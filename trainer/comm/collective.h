@@ -5,7 +5,9 @@
 // An operation returns a Work; the tensors it names belong to it until wait() returns. Sums are made in a
 // fixed order for a given number of ranks, so a run repeats its bits. One thread calls a Collective at a
 // time; Work may be waited for by the same thread only. After a failure (a lost peer, a deadline) the call
-// throws CommError, and so does every later one.
+// throws CommError, and so does every later one. Ranks that call different operations, or with different
+// sizes or types, get a CommError that names both. A tensor that does not fit (type, strides, sizes) is
+// std::invalid_argument before anything is sent.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -34,9 +36,9 @@ class Work {
   };
   Work() = default;  // already done
   explicit Work(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
-  Work(Work&&) = default;
-  Work& operator=(Work&&) = default;
-  ~Work();  // waits, so that no tensor is freed under a running operation
+  Work(Work&&) noexcept = default;
+  Work& operator=(Work&& other) noexcept;  // waits for the operation that it held, as the destructor does
+  ~Work();  // waits, so that no tensor is freed under a running operation; a failure is not reported
   void wait();
   bool test();
 
