@@ -29,11 +29,16 @@ struct RandomKey {
   std::uint64_t sample = 0;  // logical sample id, never a rank
 };
 
+// The bare function: ten rounds over a 128-bit counter with a 64-bit key, least significant word first.
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
+
 std::array<std::uint32_t, 4> philox(const RandomKey& key, std::uint64_t position);
 
 double uniform(const RandomKey& key, std::uint64_t position);  // [0, 1), 53 bits
 double normal(const RandomKey& key, std::uint64_t position);   // mean 0, standard deviation 1 (Box-Muller)
-void fill_uniform(const RandomKey& key, std::span<float> into);
+// Element i from word i mod 4 of block i / 4: another stream than uniform() and normal() at position i.
+void fill_uniform(const RandomKey& key, std::span<float> into);  // [0, 1), 24 bits
 void fill_normal(const RandomKey& key, std::span<float> into);
 std::uint64_t hash_name(std::string_view name);  // for `step` of Purpose::initialise: FNV-1a 64
 
@@ -45,9 +50,11 @@ class Permutation {
   std::uint64_t operator()(std::uint64_t index) const;  // index < count
 
  private:
+  std::uint64_t scramble(std::uint64_t value) const;
+
   std::uint64_t count_;
-  std::uint32_t half_bits_;
-  RandomKey key_;
+  std::uint32_t half_bits_;  // the network's domain is 4^half_bits_
+  std::array<std::uint32_t, 2> key_;
 };
 
 }  // namespace bitlaw::data

@@ -11,6 +11,8 @@ namespace bitlaw::data {
 class InputError : public std::runtime_error {
  public:
   InputError(const std::string& what, const std::string& why, const std::string& remedy);
+  // A whole message, for one who adds to another's.
+  explicit InputError(const std::string& message) : std::runtime_error(message) {}
 };
 
 }  // namespace bitlaw::data

@@ -1,16 +1,20 @@
-// Named tensors and text attributes in one HDF5 file: shards, checkpoints and the native export are all this.
+// Named tensors and attributes in one HDF5 file: shards, checkpoints and the native export are all this.
 //
 // Layout: a dataset per tensor, named by its path ("weights/blocks.0.attn.proj/codes" makes the groups),
-// contiguous, allocated early, with a text attribute "checksum" (XXH-style 64-bit, hexadecimal; see
+// contiguous, allocated early, with a text attribute "checksum" (XXH64, 16 hexadecimal digits; see
 // tensor_checksum) and, for bfloat16, which HDF5 lacks, stored as uint16 with the text attribute "dtype" =
-// "bfloat16". Text attributes of the root or of a group are UTF-8 strings.
+// "bfloat16". Attributes of the root or of a group are UTF-8 strings, 64-bit integers or lists of those. The
+// root's attribute "directory_checksum" guards names, types, shapes and attributes. Equal contents give equal
+// files.
 //
 // Debian's HDF5 is not thread-safe: every HDF5 call happens under one mutex and moves metadata only; the
 // bytes of a tensor go by pread/pwrite at the dataset's offset. All members may be called from several
-// threads on different objects; one object belongs to one thread at a time, except `read`, which any number
-// of threads may call.
+// threads on different objects; one object belongs to one thread at a time, except that any number of threads
+// may read from one that was opened.
 //
-// Errors: InputError naming path and tensor (missing, truncated, checksum differs, unwritable, disk full).
+// Errors: InputError naming path and tensor (missing, not HDF5, truncated, checksum differs, unwritable, disk
+// full). Misuse (bad name, a size that does not fit the shape, an unknown range) is std::invalid_argument;
+// writing to a file that is being read or is sealed, std::logic_error.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +23,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bitlaw::data {
@@ -70,9 +75,15 @@ class TensorFile {
   // --- writing ---
   void put(const std::string& name, DType dtype, std::span<const std::int64_t> shape,
            std::span<const std::byte> bytes);
-  // group "" is the root; a group that is not there yet is made.
+  // group "" is the root; a group that is not there yet is made, and so are its parents.
+  void put_group(const std::string& group);
   void put_text(const std::string& group, const std::string& key, const std::string& value);
-  void commit();  // fsync, rename, fsync of the folder
+  void put_integer(const std::string& group, const std::string& key, std::int64_t value);
+  void put_integers(const std::string& group, const std::string& key, std::span<const std::int64_t> values);
+  // Completes the file under its temporary name, which is returned, so that it can be read back before
+  // commit(); nothing can be put any more.
+  std::filesystem::path seal();
+  void commit();  // seal, fsync, rename, fsync of the folder
 
   // --- reading ---
   std::vector<std::string> names() const;                           // all tensors, sorted
@@ -87,6 +98,9 @@ class TensorFile {
   bool has_text(const std::string& group, const std::string& key) const;
   std::string text(const std::string& group, const std::string& key) const;
   std::vector<std::string> text_keys(const std::string& group) const;
+  std::int64_t integer(const std::string& group, const std::string& key) const;
+  std::vector<std::int64_t> integers(const std::string& group, const std::string& key) const;
+  std::vector<std::string> attribute_keys(const std::string& group) const;  // of every kind
 
  private:
   struct Impl;

@@ -1,0 +1,326 @@
+// Named tensors and attributes in one HDF5 file.
+//
+// Opening reads the whole directory and closes HDF5 again; afterwards only bytes are read, without any lock.
+// Writing sends bytes to the temporary file at once and keeps metadata in memory until seal().
+#include "data/formats/tensor_file.h"
+
+#include <unistd.h>
+
+#include <optional>
+#include <stdexcept>
+
+#include "data/formats/checksum.h"
+#include "data/formats/hdf5/directory.h"
+#include "data/formats/hdf5/writer.h"
+
+namespace bitlaw::data {
+
+namespace {
+
+// Misuse by the caller, not by the user.
+void check_name(const std::string& name, const char* what) {
+  const bool edge = name.empty() || name.front() == '/' || name.back() == '/';
+  const std::string slashed = "/" + name + "/";
+  if (edge || slashed.find("//") != std::string::npos || slashed.find("/./") != std::string::npos ||
+      name.find('\0') != std::string::npos) {
+    throw std::invalid_argument(std::string(what) + " '" + name + "' is not a path of HDF5");
+  }
+}
+
+void check_size(const TensorInfo& info, std::size_t bytes) {
+  for (const std::int64_t extent : info.shape) {
+    if (extent < 0) {
+      throw std::invalid_argument("tensor " + info.name + " has a negative extent");
+    }
+  }
+  if (info.byte_count() != bytes) {
+    throw std::invalid_argument("tensor " + info.name + " has " + std::to_string(bytes) +
+                                " bytes, its shape " + std::to_string(info.byte_count()));
+  }
+}
+
+std::string group_of(const std::string& name) {
+  const std::size_t slash = name.rfind('/');
+  return slash == std::string::npos ? "" : name.substr(0, slash);
+}
+
+}  // namespace
+
+std::uint64_t tensor_checksum(std::span<const std::byte> bytes) {
+  return xxh64(bytes);
+}
+
+struct TensorFile::Impl {
+  std::filesystem::path path;
+  std::filesystem::path temporary;  // empty when reading or committed
+  FileHandle file;
+  std::optional<hdf5::Writer> writer;  // until sealed
+  hdf5::Directory directory;
+
+  ~Impl() {
+    if (!temporary.empty()) {
+      ::unlink(temporary.c_str());
+    }
+  }
+
+  hdf5::Writer& open_writer() {
+    if (!writer) {
+      throw std::logic_error(path.string() + " is not open for writing");
+    }
+    return *writer;
+  }
+
+  void put_attribute(const std::string& group, const std::string& key, const hdf5::Attribute& value) {
+    if (!group.empty()) {
+      check_name(group, "group");
+    }
+    check_group(group);
+    if (attribute(group, key) != nullptr) {
+      throw std::invalid_argument("attribute " + key + " of group '" + group + "' is there already");
+    }
+    open_writer().add_attribute(group, key, value);
+    add_groups(group);
+    directory.attributes[group].emplace(key, value);
+  }
+
+  // No tensor may stand where a group is to be.
+  void check_group(const std::string& group) const {
+    for (std::size_t end = 0; end != std::string::npos && !group.empty();) {
+      end = group.find('/', end + 1);
+      if (directory.tensors.count(group.substr(0, end)) != 0) {
+        throw std::invalid_argument("group " + group + " would lie inside a tensor");
+      }
+    }
+  }
+
+  void check_free(const std::string& name) const {
+    if (directory.tensors.count(name) != 0 || directory.attributes.count(name) != 0) {
+      throw std::invalid_argument("tensor or group " + name + " is there already");
+    }
+    check_group(group_of(name));
+  }
+
+  void add_groups(const std::string& group) {  // and its parents, as HDF5 makes them
+    for (std::size_t end = group.find('/'); end != std::string::npos; end = group.find('/', end + 1)) {
+      directory.attributes[group.substr(0, end)];
+    }
+    directory.attributes[group];
+  }
+
+  const hdf5::StoredTensor& tensor(const std::string& name) const {
+    const auto found = directory.tensors.find(name);
+    if (found == directory.tensors.end()) {
+      throw InputError(path.string() + " holds no tensor " + name, "it is needed",
+                       "check that this is the right file");
+    }
+    return found->second;
+  }
+
+  const hdf5::Attribute* attribute(const std::string& group, const std::string& key) const {
+    const auto entries = directory.attributes.find(group);
+    if (entries == directory.attributes.end()) {
+      return nullptr;
+    }
+    const auto found = entries->second.find(key);
+    return found == entries->second.end() ? nullptr : &found->second;
+  }
+
+  template <class Value>
+  const Value& need_attribute(const std::string& group, const std::string& key, const char* kind) const {
+    const hdf5::Attribute* value = attribute(group, key);
+    if (value == nullptr || !std::holds_alternative<Value>(*value)) {
+      throw InputError(path.string() + ": " + (group.empty() ? "the file" : "group " + group) + " has no " +
+                           kind + " '" + key + "'",
+                       "it is needed", "check that this is the right file");
+    }
+    return std::get<Value>(*value);
+  }
+
+  template <class Value>
+  std::vector<std::string> attribute_keys(const std::string& group) const {
+    std::vector<std::string> keys;
+    const auto entries = directory.attributes.find(group);
+    if (entries != directory.attributes.end()) {
+      for (const auto& [key, value] : entries->second) {
+        if (std::holds_alternative<Value>(value)) {
+          keys.push_back(key);
+        }
+      }
+    }
+    return keys;
+  }
+};
+
+TensorFile::TensorFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TensorFile::TensorFile(TensorFile&&) noexcept = default;
+TensorFile& TensorFile::operator=(TensorFile&&) noexcept = default;
+TensorFile::~TensorFile() = default;
+
+TensorFile TensorFile::create(const std::filesystem::path& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  const std::filesystem::path temporary = temporary_name(path);
+  impl->file = create_for_writing(temporary);
+  impl->temporary = temporary;
+  impl->writer.emplace();
+  impl->directory.attributes[""];
+  return TensorFile(std::move(impl));
+}
+
+TensorFile TensorFile::open(const std::filesystem::path& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  hdf5::OpenedFile opened = hdf5::open_file(path);
+  impl->file = std::move(opened.file);
+  impl->directory = std::move(opened.directory);
+  return TensorFile(std::move(impl));
+}
+
+const std::filesystem::path& TensorFile::path() const {
+  return impl_->path;
+}
+
+void TensorFile::put(const std::string& name, DType dtype, std::span<const std::int64_t> shape,
+                     std::span<const std::byte> bytes) {
+  check_name(name, "tensor");
+  const TensorInfo info{name, dtype, {shape.begin(), shape.end()}, tensor_checksum(bytes)};
+  check_size(info, bytes.size());
+  impl_->check_free(name);
+  const std::uint64_t offset = impl_->open_writer().add_tensor(info);
+  try {
+    write_fully(impl_->file, bytes, offset, impl_->path);
+  } catch (const InputError& error) {
+    throw InputError("tensor " + name + ": " + error.what());
+  }
+  impl_->add_groups(group_of(name));
+  impl_->directory.tensors.emplace(name, hdf5::StoredTensor{info, offset});
+}
+
+void TensorFile::put_group(const std::string& group) {
+  check_name(group, "group");
+  impl_->check_group(group);
+  impl_->open_writer().add_group(group);
+  impl_->add_groups(group);
+}
+
+void TensorFile::put_text(const std::string& group, const std::string& key, const std::string& value) {
+  if (value.find('\0') != std::string::npos) {
+    throw std::invalid_argument("attribute " + key + " holds a zero byte");
+  }
+  impl_->put_attribute(group, key, value);
+}
+
+void TensorFile::put_integer(const std::string& group, const std::string& key, std::int64_t value) {
+  impl_->put_attribute(group, key, value);
+}
+
+void TensorFile::put_integers(const std::string& group, const std::string& key,
+                              std::span<const std::int64_t> values) {
+  impl_->put_attribute(group, key, std::vector<std::int64_t>(values.begin(), values.end()));
+}
+
+std::filesystem::path TensorFile::seal() {
+  hdf5::Writer& writer = impl_->open_writer();
+  writer.add_attribute("", hdf5::kDirectoryChecksum, impl_->directory.checksum());
+  writer.finish(impl_->directory, impl_->file, impl_->path);
+  impl_->writer.reset();
+  return impl_->temporary;
+}
+
+void TensorFile::commit() {
+  if (impl_->writer) {
+    seal();
+  }
+  if (impl_->temporary.empty()) {
+    throw std::logic_error(impl_->path.string() + " is not open for writing");
+  }
+  publish_file(impl_->file, impl_->temporary, impl_->path);
+  impl_->temporary.clear();
+}
+
+std::vector<std::string> TensorFile::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : impl_->directory.tensors) {
+    names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> TensorFile::groups(const std::string& group) const {
+  const std::string prefix = group.empty() ? "" : group + "/";
+  std::vector<std::string> names;
+  for (const auto& [path, attributes] : impl_->directory.attributes) {
+    if (path.size() > prefix.size() && path.starts_with(prefix) &&
+        path.find('/', prefix.size()) == std::string::npos) {
+      names.push_back(path.substr(prefix.size()));
+    }
+  }
+  return names;
+}
+
+bool TensorFile::contains(const std::string& name) const {
+  return impl_->directory.tensors.count(name) != 0;
+}
+
+const TensorInfo& TensorFile::info(const std::string& name) const {
+  return impl_->tensor(name).info;
+}
+
+void TensorFile::read(const std::string& name, std::span<std::byte> into) const {
+  const TensorInfo& wanted = info(name);
+  if (into.size() != wanted.byte_count()) {
+    throw std::invalid_argument("tensor " + name + " has " + std::to_string(wanted.byte_count()) +
+                                " bytes, not " + std::to_string(into.size()));
+  }
+  read_range(name, 0, into);
+  const std::uint64_t found = tensor_checksum(into);
+  if (found != wanted.checksum) {
+    throw InputError(impl_->path.string() + ": tensor " + name + " is damaged (checksum " + to_hex(found) +
+                         " instead of " + to_hex(wanted.checksum) + ")",
+                     "its values have changed since it was written", "copy or make the file again");
+  }
+}
+
+void TensorFile::read_range(const std::string& name, std::int64_t first, std::span<std::byte> into) const {
+  const hdf5::StoredTensor& tensor = impl_->tensor(name);
+  const std::size_t size = size_of(tensor.info.dtype);
+  const auto total = static_cast<std::size_t>(tensor.info.element_count());
+  if (first < 0 || into.size() % size != 0 || static_cast<std::size_t>(first) > total ||
+      into.size() / size > total - static_cast<std::size_t>(first)) {
+    throw std::invalid_argument("elements " + std::to_string(first) + " to +" +
+                                std::to_string(into.size() / size) + " lie outside tensor " + name);
+  }
+  read_fully(impl_->file, into, tensor.offset + static_cast<std::uint64_t>(first) * size, impl_->path);
+}
+
+bool TensorFile::has_text(const std::string& group, const std::string& key) const {
+  const hdf5::Attribute* value = impl_->attribute(group, key);
+  return value != nullptr && std::holds_alternative<std::string>(*value);
+}
+
+std::string TensorFile::text(const std::string& group, const std::string& key) const {
+  return impl_->need_attribute<std::string>(group, key, "text");
+}
+
+std::vector<std::string> TensorFile::text_keys(const std::string& group) const {
+  return impl_->attribute_keys<std::string>(group);
+}
+
+std::int64_t TensorFile::integer(const std::string& group, const std::string& key) const {
+  return impl_->need_attribute<std::int64_t>(group, key, "integer");
+}
+
+std::vector<std::int64_t> TensorFile::integers(const std::string& group, const std::string& key) const {
+  return impl_->need_attribute<std::vector<std::int64_t>>(group, key, "list of integers");
+}
+
+std::vector<std::string> TensorFile::attribute_keys(const std::string& group) const {
+  std::vector<std::string> keys = impl_->attribute_keys<std::string>(group);
+  for (const auto& more : {impl_->attribute_keys<std::int64_t>(group),
+                           impl_->attribute_keys<std::vector<std::int64_t>>(group)}) {
+    keys.insert(keys.end(), more.begin(), more.end());
+  }
+  return keys;
+}
+
+}  // namespace bitlaw::data

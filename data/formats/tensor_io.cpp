@@ -1,0 +1,79 @@
+// at::Tensor in and out of a TensorFile.
+#include "data/formats/tensor_io.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <utility>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::data {
+
+namespace {
+
+constexpr std::array<std::pair<DType, at::ScalarType>, 12> kTypes = {{{DType::float32, at::kFloat},
+                                                                      {DType::float64, at::kDouble},
+                                                                      {DType::float16, at::kHalf},
+                                                                      {DType::bfloat16, at::kBFloat16},
+                                                                      {DType::int8, at::kChar},
+                                                                      {DType::uint8, at::kByte},
+                                                                      {DType::int16, at::kShort},
+                                                                      {DType::uint16, at::kUInt16},
+                                                                      {DType::int32, at::kInt},
+                                                                      {DType::uint32, at::kUInt32},
+                                                                      {DType::int64, at::kLong},
+                                                                      {DType::uint64, at::kUInt64}}};
+
+at::Tensor on_cpu(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU).contiguous();
+}
+
+std::span<const std::byte> bytes_of(const at::Tensor& contiguous) {
+  return {static_cast<const std::byte*>(contiguous.const_data_ptr()), contiguous.nbytes()};
+}
+
+}  // namespace
+
+DType dtype_of(const at::Tensor& tensor) {
+  for (const auto& [dtype, scalar_type] : kTypes) {
+    if (scalar_type == tensor.scalar_type()) {
+      return dtype;
+    }
+  }
+  throw InputError(
+      std::string("a tensor of type ") + c10::toString(tensor.scalar_type()) + " cannot be stored",
+      "files hold float16/32/64, bfloat16 and integers of 8 to 64 bits", "convert it first");
+}
+
+at::ScalarType scalar_type_of(DType dtype) {
+  for (const auto& [candidate, scalar_type] : kTypes) {
+    if (candidate == dtype) {
+      return scalar_type;
+    }
+  }
+  throw std::invalid_argument("no such element type");
+}
+
+void put_tensor(TensorFile& file, const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor plain = on_cpu(tensor);
+  file.put(name, dtype_of(plain), std::span(plain.sizes().data(), plain.sizes().size()), bytes_of(plain));
+}
+
+at::Tensor read_tensor(const TensorFile& file, const std::string& name) {
+  const TensorInfo& info = file.info(name);
+  at::Tensor tensor = at::empty(info.shape, at::TensorOptions(scalar_type_of(info.dtype)));
+  file.read(name, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
+  return tensor;
+}
+
+TensorHash hash_tensors(const std::map<std::string, at::Tensor>& tensors) {
+  TensorHash hash;
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor plain = on_cpu(tensor);
+    hash.add(name, bytes_of(plain), plain.element_size());
+  }
+  return hash;
+}
+
+}  // namespace bitlaw::data
