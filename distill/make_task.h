@@ -39,7 +39,7 @@ struct TaskInputs {
   std::optional<SourceModel> init;       // model.init: PATH
   bool resume = false;                   // state will be loaded: do not search scales
   bool activation_checkpointing = false;
-  double teacher_max_probability = 0.5;  // cakld's beta, measured by measure_teacher
+  double teacher_max_probability = 0.5;  // cakld's beta, from measure_teacher_confidence
 };
 
 struct MadeTask {
@@ -50,6 +50,12 @@ struct MadeTask {
 // InputError, all problems at once: teacher with another vocabulary or scales, tokens of another tokenizer,
 // shapes that do not fit init: teacher, ...
 MadeTask make_task(const TaskInputs& inputs);
+
+// cakld's beta: the mean over tokens of the teacher's largest probability, over the first `samples` of
+// `validation`. Needs inputs.teacher and inputs.tokenizer. Every rank computes it alone and gets the same
+// number; the caller's autocast decides the precision.
+double measure_teacher_confidence(const TaskInputs& inputs, const data::Dataset& validation,
+                                  std::int64_t samples);
 
 // The bare networks, for eval, sample, export and verify.
 std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,

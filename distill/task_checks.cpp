@@ -1,0 +1,225 @@
+#include "distill/task_checks.h"
+
+#include <algorithm>
+
+#include "distill/losses/divergence.h"
+#include "distill/models/vq_tokenizer.h"
+#include "quant/containers/model_state.h"
+
+namespace bitlaw::distill {
+namespace {
+
+template <class Numbers>
+std::string list(const Numbers& numbers) {
+  std::string text;
+  for (const auto number : numbers) {
+    text += (text.empty() ? "" : ", ") + std::to_string(number);
+  }
+  return "[" + text + "]";
+}
+
+std::int64_t image_side(const VqConfig& vq) {
+  return vq.patch_nums.back() << (static_cast<std::int64_t>(vq.channel_multipliers.size()) - 1);
+}
+
+void check_images(const TaskInputs& inputs, const VqConfig& vq, Problems& problems) {
+  const std::vector<std::int64_t> wanted = {vq.image_channels, image_side(vq), image_side(vq)};
+  if (inputs.train.shape != wanted) {
+    problems.add(
+        "data.train: images of " + list(inputs.train.shape) + ", the tokenizer takes " + list(wanted),
+        "an image is read in one piece, its side is the last of vq.patch_nums times "
+        "2^(channel_multipliers - 1)",
+        "import the images at that size, or change the tokenizer's geometry");
+  }
+}
+
+void check_tokens(const TaskInputs& inputs, const SourceModel& tokenizer, Problems& problems) {
+  const data::DatasetInfo& train = inputs.train;
+  if (train.tokenizer_hash != tokenizer.parameter_hash) {
+    problems.add("data.train: tokens of another tokenizer (" + train.tokenizer_hash + "; " +
+                     tokenizer.origin + " is " + tokenizer.parameter_hash + ")",
+                 "a token has no meaning but the vector its own tokenizer gives it",
+                 "run 'bitlaw data tokenize' with " + tokenizer.origin +
+                     ", or name the tokenizer of these shards in tokenizer.from");
+    return;
+  }
+  if (train.vocab_size != tokenizer.config.vq.codebook_size ||
+      train.patch_nums != tokenizer.config.vq.patch_nums) {
+    problems.add(
+        "data.train: " + std::to_string(train.vocab_size) + " codes in scales " + list(train.patch_nums) +
+            ", the tokenizer has " + std::to_string(tokenizer.config.vq.codebook_size) + " in " +
+            list(tokenizer.config.vq.patch_nums),
+        "the shards and the tokenizer must speak of the same tokens", "run 'bitlaw data tokenize' again");
+  }
+}
+
+void check_data_of_var(const TaskInputs& inputs, const SourceModel& tokenizer, Problems& problems) {
+  if (inputs.train.num_classes < 1) {
+    problems.add("data.train: no classes", "the transformer starts each image from a class label",
+                 "import the data with labels");
+  }
+  if (inputs.train.kind == "tokens") {
+    check_tokens(inputs, tokenizer, problems);
+  } else {
+    check_images(inputs, tokenizer.config.vq, problems);
+  }
+}
+
+void check_same_language(const TaskInputs& inputs, const SourceModel& teacher, const SourceModel& tokenizer,
+                         Problems& problems) {
+  const std::string name = "distill.teacher: " + teacher.origin;
+  const VqConfig& theirs = teacher.tokenizer;
+  const VqConfig& ours = tokenizer.config.vq;
+  if (theirs.codebook_size != ours.codebook_size) {
+    problems.add(name + " has a vocabulary of " + std::to_string(theirs.codebook_size) +
+                     " tokens, the student " + std::to_string(ours.codebook_size),
+                 "the divergence compares two distributions over the same tokens",
+                 "choose a teacher trained on the tokens of " + tokenizer.origin);
+  }
+  if (theirs.patch_nums != ours.patch_nums) {
+    problems.add(name + " has scales " + list(theirs.patch_nums) + ", the student " + list(ours.patch_nums),
+                 "position i of one sequence must be position i of the other",
+                 "choose a teacher trained on the tokens of " + tokenizer.origin);
+  }
+  if (teacher.tokenizer_hash != tokenizer.parameter_hash) {
+    problems.add(name + " speaks the tokens of tokenizer " + teacher.tokenizer_hash + ", " +
+                     tokenizer.origin + " is " + tokenizer.parameter_hash,
+                 "the same token would mean different vectors to teacher and student",
+                 "name the teacher's own tokenizer in tokenizer.from");
+  }
+  if (teacher.num_classes != inputs.train.num_classes) {
+    problems.add(name + " knows " + std::to_string(teacher.num_classes) + " classes, data.train has " +
+                     std::to_string(inputs.train.num_classes),
+                 "a label must mean the same to teacher and student",
+                 "choose a teacher trained on this data set");
+  }
+}
+
+void check_teacher(const TaskInputs& inputs, const SourceModel& tokenizer, Problems& problems) {
+  if (!inputs.teacher) {
+    problems.add("distill.teacher: no teacher", "task.kind: distill learns from one",
+                 "name a run or an export in distill.teacher, or use task.kind: pretrain");
+    return;
+  }
+  if (inputs.teacher->config.family != Family::var) {
+    problems.add("distill.teacher: " + inputs.teacher->origin + " is a tokenizer",
+                 "a teacher gives probabilities of tokens", "name the run of a VAR model");
+    return;
+  }
+  check_same_language(inputs, *inputs.teacher, tokenizer, problems);
+}
+
+void check_scale_weights(const TaskInputs& inputs, const VqConfig& vq, Problems& problems) {
+  const std::vector<double>& weights = inputs.distill.scale_weights;
+  if (weights.empty()) {
+    return;
+  }
+  double sum = 0.0;
+  for (const double weight : weights) {
+    sum += weight;
+  }
+  if (weights.size() != vq.patch_nums.size() || sum <= 0.0) {
+    problems.add("distill.scale_weights: " + std::to_string(weights.size()) + " weights with sum " +
+                     std::to_string(sum) + " for " + std::to_string(vq.patch_nums.size()) + " scales",
+                 "each scale's tokens are weighted by one number, and not all by zero",
+                 "give one weight per entry of the tokenizer's patch_nums, or none");
+  }
+}
+
+void check_width(const ModelConfig& model, Problems& problems) {
+  const std::int64_t heads =
+      model.num_heads > 0 ? model.num_heads : std::max<std::int64_t>(1, model.width / 64);
+  if (model.width % heads != 0) {
+    problems.add(
+        "model.num_heads: " + std::to_string(heads) + " heads in a width of " + std::to_string(model.width),
+        "each head takes an equal share of the channels", "choose a number that divides model.width");
+  }
+}
+
+}  // namespace
+
+void check_tokenizer_task(const TaskInputs& inputs, Problems& problems) {
+  if (inputs.model.family != Family::vq) {
+    problems.add("model.family: var", "task.kind: tokenizer trains a tokenizer", "use model.family: vq");
+    return;
+  }
+  if (inputs.quant.method != quant::Method::none) {
+    problems.add("quant.method: " + std::string(data::enum_name(inputs.quant.method)),
+                 "the tokenizer's convolutions are not quantised", "use quant.method: none");
+  }
+  if (inputs.model.init == "teacher") {
+    problems.add("model.init: teacher", "a tokenizer has no teacher", "use random, or the path of a run");
+  }
+  if (inputs.train.kind != "images") {
+    problems.add("data.train: a data set of " + inputs.train.kind, "a tokenizer learns from images",
+                 "name the folder that 'bitlaw data import' wrote");
+    return;
+  }
+  check_images(inputs, inputs.model.vq, problems);
+}
+
+void check_var_task(const TaskInputs& inputs, Problems& problems) {
+  if (inputs.model.family != Family::var) {
+    problems.add("model.family: vq",
+                 "task.kind: " + std::string(data::enum_name(inputs.task.kind)) + " trains a transformer",
+                 "use model.family: var, or task.kind: tokenizer");
+    return;
+  }
+  check_width(inputs.model, problems);
+  if (!inputs.tokenizer) {
+    problems.add("tokenizer.from: no tokenizer", "the transformer reads and predicts its tokens",
+                 "name the run or the export of one");
+    return;
+  }
+  const SourceModel& tokenizer = *inputs.tokenizer;
+  if (tokenizer.config.family != Family::vq) {
+    problems.add("tokenizer.from: " + tokenizer.origin + " is not a tokenizer",
+                 "the transformer reads and predicts a tokenizer's tokens", "name the run of one");
+    return;
+  }
+  check_data_of_var(inputs, tokenizer, problems);
+  if (inputs.task.kind == TaskKind::distill) {
+    check_teacher(inputs, tokenizer, problems);
+    problems.collect([&] { divergence_spec(inputs.distill, tokenizer.config.vq.codebook_size); });
+    check_scale_weights(inputs, tokenizer.config.vq, problems);
+  } else if (inputs.model.init == "teacher") {
+    problems.add("model.init: teacher", "task.kind: pretrain has no teacher",
+                 "use random, or the path of the run whose weights to start from");
+  }
+}
+
+bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
+                       Problems& problems) {
+  const State wanted = quant::state_of(model, quant::StateScope::deployed);
+  std::int64_t differences = 0;
+  std::string first;
+  const auto note = [&](const std::string& difference) {
+    if (differences++ == 0) {
+      first = difference;
+    }
+  };
+  for (const auto& [name, tensor] : wanted) {
+    const auto found = source.state.find(name);
+    if (found == source.state.end()) {
+      note(name + " is not there");
+    } else if (found->second.sizes() != tensor.sizes()) {
+      note(name + " is " + list(found->second.sizes()) + " there, " + list(tensor.sizes()) + " here");
+    }
+  }
+  const auto buffers = model.named_buffers();
+  for (const auto& [name, tensor] : source.state) {
+    if (wanted.count(name) == 0 && !buffers.contains(name)) {
+      note(name + " is only there");
+    }
+  }
+  if (differences > 0) {
+    problems.add(key + ": " + std::to_string(differences) + " tensors of " + source.origin +
+                     " do not fit this model, the first: " + first,
+                 "weights can be taken over only between equal shapes",
+                 "use model.init: random, or model.depth " + std::to_string(source.config.depth) +
+                     " and model.width " + std::to_string(source.config.width) + " as there");
+  }
+  return differences == 0;
+}
+
+}  // namespace bitlaw::distill
