@@ -39,7 +39,7 @@ void check_mergeable(const std::string& name, const Statistics::Entry& a, const 
 void accumulate(Statistics::Entry& into, const at::Tensor& value) {
   switch (into.op) {
     case MergeOp::sum:
-      into.value.add_(value);
+      into.value = into.value + value;  // not in place: copies of a Statistics share tensors
       return;
     case MergeOp::minimum:
       into.value = at::minimum(into.value, value);

@@ -42,20 +42,12 @@ LossTerms TokenizerTask::loss(const data::Batch& batch) {
   LossTerms loss{reconstruction + output.loss,
                  {{"reconstruction", reconstruction.detach()}, {"commitment", output.loss.detach()}}};
   if (codebook_) {
-    add_pending(
+    pending_.merge(
         codebook_->collect({output.assigned_inputs, output.tokens.flatten(), batch.sample_ids, batch.step}));
     loss.terms.emplace_back("codes_alive",
                             at::scalar_tensor(codebook_->alive_share(), loss.total.detach().options()));
   }
   return loss;
-}
-
-void TokenizerTask::add_pending(quant::Statistics of_micro_batch) {
-  if (pending_.empty()) {
-    pending_ = std::move(of_micro_batch);
-  } else {
-    pending_.merge(of_micro_batch);
-  }
 }
 
 quant::Statistics TokenizerTask::take_statistics() {

@@ -41,8 +41,6 @@ class TokenizerTask final : public Task {
   std::int64_t tokens_per_sample() const override;
 
  private:
-  void add_pending(quant::Statistics of_micro_batch);
-
   std::shared_ptr<VqTokenizer> tokenizer_;
   std::optional<CodebookTrainer> codebook_;  // ema only
   quant::Statistics pending_;
