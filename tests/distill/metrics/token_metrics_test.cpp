@@ -1,6 +1,7 @@
 // Token metrics against numbers computed by hand.
 #include "distill/metrics/token_metrics.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -26,15 +27,16 @@ TEST(TokenMetrics, OneTokenByHand) {
   const auto sums = token_metrics(student(), teacher(), at::tensor({std::int64_t{1}}));
   auto figures = as_map(token_report(sums));
   const double ln2 = std::log(2.0);
-  EXPECT_NEAR(figures.at("cross_entropy"), 2.0 * ln2, 1e-6);                              // -ln 1/4
-  EXPECT_NEAR(figures.at("kl_teacher_student"), 0.25 * -ln2 + 0.5 * ln2, 1e-6);           // ln2 / 4
-  EXPECT_NEAR(figures.at("kl_student_teacher"), 0.5 * ln2 + 0.25 * -ln2, 1e-6);           // ln2 / 4
+  EXPECT_NEAR(figures.at("cross_entropy"), 2.0 * ln2, 1e-6);                     // -ln 1/4
+  EXPECT_NEAR(figures.at("kl_teacher_student"), 0.25 * -ln2 + 0.5 * ln2, 1e-6);  // ln2 / 4
+  EXPECT_NEAR(figures.at("kl_student_teacher"), 0.5 * ln2 + 0.25 * -ln2, 1e-6);  // ln2 / 4
   EXPECT_EQ(figures.at("top1_agreement"), 0.0);
   EXPECT_EQ(figures.at("accuracy"), 0.0);
 }
 
 TEST(TokenMetrics, DirectionsDiffer) {
-  // p = (1/2, 1/2), q = (1/4, 3/4): KL(p||q) = ln 2 / 2 + ln(2/3) / 2, KL(q||p) = ln(1/2) / 4 + 3 ln(3/2) / 4.
+  // p = (1/2, 1/2), q = (1/4, 3/4): KL(p||q) = ln 2 / 2 + ln(2/3) / 2, KL(q||p) = ln(1/2) / 4 + 3 ln(3/2)
+  // / 4.
   const at::Tensor q = at::log(at::tensor({0.25, 0.75}, at::kDouble)).unsqueeze(0);
   const at::Tensor p = at::log(at::tensor({0.5, 0.5}, at::kDouble)).unsqueeze(0);
   auto figures = as_map(token_report(token_metrics(q, p, at::tensor({std::int64_t{1}}))));
@@ -86,7 +88,8 @@ TEST(TokenMetrics, SumsOfPartsDoNotDependOnTheOrder) {
     (i % 2 == 0 ? even : odd).merge(parts[static_cast<std::size_t>(i)]);
   }
   odd.merge(even);
-  for (const char* name : {"cross_entropy_sum", "kl_teacher_student_sum", "kl_student_teacher_sum", "tokens"}) {
+  for (const char* name :
+       {"cross_entropy_sum", "kl_teacher_student_sum", "kl_student_teacher_sum", "tokens"}) {
     EXPECT_EQ(forwards.scalar(name), odd.scalar(name)) << name;
   }
   const auto whole = token_metrics(q, p, y);

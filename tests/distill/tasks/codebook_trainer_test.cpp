@@ -1,6 +1,7 @@
 // Moving averages by hand; splits over ranks to the bit; revival of dead codes.
 #include "distill/tasks/codebook_trainer.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -12,7 +13,8 @@ CodebookTensors make_tensors(std::int64_t codes, std::int64_t channels) {
   return {at::zeros({codes, channels}), at::zeros({codes}), at::zeros({codes, channels})};
 }
 
-Assignment make_assignment(std::int64_t samples, std::int64_t positions, std::int64_t codes, std::int64_t channels) {
+Assignment make_assignment(std::int64_t samples, std::int64_t positions, std::int64_t codes,
+                           std::int64_t channels) {
   Assignment assignment;
   assignment.vectors_NE = at::randn({samples * positions, channels}) * 3.0;
   assignment.codes_N = at::randint(codes, {samples * positions}, at::kLong);
@@ -24,8 +26,8 @@ Assignment make_assignment(std::int64_t samples, std::int64_t positions, std::in
 Assignment slice(const Assignment& whole, std::int64_t first, std::int64_t count) {
   const std::int64_t positions = whole.vectors_NE.size(0) / whole.sample_ids_B.numel();
   return {whole.vectors_NE.narrow(0, first * positions, count * positions),
-          whole.codes_N.narrow(0, first * positions, count * positions), whole.sample_ids_B.narrow(0, first, count),
-          whole.step};
+          whole.codes_N.narrow(0, first * positions, count * positions),
+          whole.sample_ids_B.narrow(0, first, count), whole.step};
 }
 
 TEST(CodebookTrainer, MovingAveragesByHand) {

@@ -1,6 +1,7 @@
 // Label drop and token weights: functions of logical ids alone.
 #include "distill/tasks/token_input.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "distill/tasks/var_task.h"
