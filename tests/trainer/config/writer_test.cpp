@@ -1,0 +1,130 @@
+#include "trainer/config/writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "tests/trainer/config/perturb.h"
+#include "trainer/config/identity.h"
+#include "trainer/config/key_list.h"
+#include "trainer/config/reader.h"
+
+namespace bitlaw::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+// Each configuration that differs from the defaults in one key, with that key.
+std::vector<std::pair<std::string, RunConfig>> perturbed_configs() {
+  std::vector<std::pair<std::string, RunConfig>> result;
+  for (int target = 0;; ++target) {
+    RunConfig config;
+    Perturb perturb(target);
+    visit_fields(perturb, config);
+    if (perturb.changed.empty()) {
+      return result;
+    }
+    result.emplace_back(perturb.changed, config);
+  }
+}
+
+TEST(Writer, EveryFieldSurvivesWritingAndReading) {
+  const RunConfig preset;
+  const auto configs = perturbed_configs();
+  EXPECT_GT(configs.size(), 80u);
+  for (const auto& [key, config] : configs) {
+    const bool only_choice = dump_of(config) == dump_of(preset);  // a choice of one
+    const std::string written = write_config(config);
+    EXPECT_EQ(written == write_config(preset), only_choice) << key;
+    EXPECT_EQ(dump_of(parse_config(written, "text")), dump_of(config)) << key << "\n" << written;
+  }
+}
+
+TEST(Writer, ShowsDefaults) {
+  const std::string text = write_config(RunConfig{});
+  EXPECT_THAT(text, HasSubstr("optim:\n  name: adamw\n  lr: 0.001\n"));
+  EXPECT_THAT(text, HasSubstr("  eps: 1e-08\n"));
+  EXPECT_THAT(text, HasSubstr("  activations: none\n"));
+  EXPECT_THAT(text, HasSubstr("  weights: {}\n"));
+  EXPECT_THAT(text, HasSubstr("  betas: [0.9, 0.95]\n"));
+  EXPECT_THAT(text, HasSubstr("  overrides: []\n"));
+}
+
+TEST(Writer, GroupsInListsAreIndented) {
+  RunConfig config;
+  config.quant.overrides.push_back({"*.fc2", {}});
+  config.quant.overrides[0].weights.num_bits = 4;
+  EXPECT_THAT(write_config(config),
+              HasSubstr("  overrides:\n    - match: \"*.fc2\"\n      weights:\n        num_bits: 4\n"));
+}
+
+// What may and what may not change when a run is resumed: conventions of a run's identity.
+TEST(Identity, HoldsWhatDecidesTheBits) {
+  const RunConfig preset;
+  std::vector<std::string> free;
+  for (const auto& [key, config] : perturbed_configs()) {
+    if (identity_yaml(config) == identity_yaml(preset) && dump_of(config) != dump_of(preset)) {
+      free.push_back(key);
+    }
+  }
+  EXPECT_THAT(free, testing::ElementsAre(
+                        "run.name", "run.dir", "run.device", "data.train", "data.validation", "data.workers",
+                        "tokenizer.from", "distill.teacher", "train.micro_batch_size", "parallel.backend",
+                        "parallel.bucket_mb", "parallel.deadline_seconds", "checkpoint.interval",
+                        "checkpoint.keep_last", "checkpoint.keep_every", "checkpoint.async", "eval.interval",
+                        "eval.samples", "eval.micro_batch_size", "log.interval"));
+}
+
+TEST(Identity, PathOfInitialWeightsMayMove) {
+  RunConfig config;
+  config.model.init = "runs/a";
+  RunConfig moved = config;
+  moved.model.init = "elsewhere/a";
+  EXPECT_EQ(identity_yaml(config), identity_yaml(moved));
+  moved.model.init = "random";
+  EXPECT_NE(identity_yaml(config), identity_yaml(moved));
+}
+
+TEST(Identity, StepsMayGrowWhereTheScheduleDoesNotKnowThem) {
+  RunConfig config;
+  RunConfig longer = config;
+  longer.train.max_steps *= 2;
+  EXPECT_NE(identity_yaml(config), identity_yaml(longer));  // cosine: every learning rate would change
+  config.schedule.kind = ScheduleKind::constant;
+  longer.schedule.kind = ScheduleKind::constant;
+  EXPECT_EQ(identity_yaml(config), identity_yaml(longer));
+}
+
+TEST(Identity, DifferencesNameTheKeys) {
+  RunConfig config;
+  RunConfig other = config;
+  other.optim.lr = 0.5;
+  other.quant.ignore = {"head"};
+  const std::string before = identity_yaml(config) + "inputs:\n  data: 12\n";
+  EXPECT_TRUE(identity_differences(before, before).empty());
+  EXPECT_THAT(identity_differences(before, identity_yaml(other) + "inputs:\n  data: 13\n"),
+              testing::ElementsAre("inputs.data was 12 and is now 13", "optim.lr was 0.001 and is now 0.5",
+                                   "quant.ignore was 0 elements and is now 1 elements",
+                                   "quant.ignore.0 was not given and is now head"));
+}
+
+TEST(Reference, NamesEveryKey) {
+  const std::string reference = config_reference();
+  for (const std::string& key : all_keys()) {
+    EXPECT_THAT(reference, HasSubstr("| `" + key + "` |"));
+  }
+  EXPECT_THAT(reference, HasSubstr("| `quant.weights.num_bits` | integer, 2 .. 8 |"));
+  EXPECT_THAT(reference, HasSubstr("| `optim.lr` | number, 0 .. 10 | `0.001` | "));
+}
+
+TEST(Reference, IsTheFileInDocs) {
+  std::ifstream file(std::string(BITLAW_SOURCE_DIR) + "/docs/config.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), config_reference()) << "run: bitlaw config --reference > docs/config.md";
+}
+
+}  // namespace
+}  // namespace bitlaw::trainer

@@ -1,0 +1,29 @@
+#include "trainer/config/check.h"
+
+#include "trainer/config/check_parts.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+Problems all_problems(const RunConfig& config, int world_size) {
+  Problems problems;
+  check_sources(config, problems);
+  check_model(config, problems);
+  check_quant(config, problems);
+  check_distill(config, problems);
+  check_schedule(config, world_size, problems);
+  return problems;
+}
+
+}  // namespace
+
+std::vector<std::string> config_problems(const RunConfig& config, int world_size) {
+  return all_problems(config, world_size).messages();
+}
+
+void check_config(const RunConfig& config, int world_size) {
+  all_problems(config, world_size).throw_if_any();
+}
+
+}  // namespace bitlaw::trainer

@@ -1,0 +1,77 @@
+// Geometry of the network that a configuration asks for, as far as no data are needed.
+#include <algorithm>
+
+#include "trainer/config/check_parts.h"
+#include "trainer/config/field_writer.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+void check_transformer(const distill::ModelConfig& model, Problems& problems) {
+  const std::int64_t heads =
+      model.num_heads > 0 ? model.num_heads : std::max<std::int64_t>(1, model.width / 64);
+  if (model.width % heads != 0) {
+    problems.add("model.num_heads: " + std::to_string(heads) + " heads do not divide width " +
+                     std::to_string(model.width),
+                 "every head has width / num_heads channels", "choose a divisor of model.width");
+  }
+  const double hidden = model.mlp_ratio * static_cast<double>(model.width);
+  if (hidden != static_cast<double>(static_cast<std::int64_t>(hidden))) {
+    problems.add("model.mlp_ratio: " + format_number(model.mlp_ratio) + " x width " +
+                     std::to_string(model.width) + " is no whole number",
+                 "it is the hidden width of the MLP", "choose a ratio that gives a whole number");
+  }
+}
+
+void check_widths(const distill::VqConfig& vq, Problems& problems) {
+  if (vq.channel_multipliers.empty()) {
+    problems.add("model.vq.channel_multipliers is empty", "there is one level for each of them",
+                 "give at least one");
+  }
+  for (const std::int64_t multiplier : vq.channel_multipliers) {
+    const std::int64_t channels = vq.base_channels * multiplier;
+    if (channels % vq.group_norm_groups != 0) {
+      problems.add("model.vq.group_norm_groups: " + std::to_string(vq.group_norm_groups) +
+                       " groups do not divide a level of " + std::to_string(channels) + " channels",
+                   "GroupNorm splits the channels of every level evenly",
+                   "choose base_channels and group_norm_groups that fit");
+      break;
+    }
+  }
+}
+
+void check_scales(const distill::VqConfig& vq, Problems& problems) {
+  const auto& sides = vq.patch_nums;
+  const bool rising = std::adjacent_find(sides.begin(), sides.end(), std::greater_equal<>{}) == sides.end();
+  if (sides.empty() || !rising) {
+    problems.add("model.vq.patch_nums: " + flow_list(sides) + " does not rise",
+                 "each scale is finer than the one before", "give rising sides like [1, 2, 4, 8]");
+  }
+  if (vq.phi_convolutions > static_cast<std::int64_t>(sides.size())) {
+    problems.add("model.vq.phi_convolutions: " + std::to_string(vq.phi_convolutions) + " for " +
+                     std::to_string(sides.size()) + " scales",
+                 "some would never be used or trained", "give at most one for each of model.vq.patch_nums");
+  }
+}
+
+void check_codebook(const distill::VqConfig& vq, Problems& problems) {
+  if (vq.codebook == distill::CodebookTraining::ema && vq.codebook_decay >= 1.0) {
+    problems.add("model.vq.codebook_decay: 1 with codebook: ema", "the codes would never move",
+                 "use a value such as 0.99");
+  }
+}
+
+}  // namespace
+
+void check_model(const RunConfig& config, Problems& problems) {
+  if (config.model.family == distill::Family::var) {
+    check_transformer(config.model, problems);
+  } else {
+    check_widths(config.model.vq, problems);
+    check_scales(config.model.vq, problems);
+    check_codebook(config.model.vq, problems);
+  }
+}
+
+}  // namespace bitlaw::trainer

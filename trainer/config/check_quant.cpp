@@ -1,0 +1,97 @@
+// Specs and rules of the quant section.
+#include "data/formats/input_error.h"
+#include "trainer/config/check_parts.h"
+#include "trainer/config/field_writer.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+using quant::Method;
+
+bool is_given(const quant::SpecConfig& spec) {
+  return spec.num_bits || spec.type || spec.symmetric || spec.grid || spec.strategy || spec.group_size ||
+         spec.scale_dtype || spec.dynamic;
+}
+
+// Building the spec finds what contradicts itself; its message gets the key in front.
+template <class Build>
+void check_spec(const std::string& key, const Build& build, Problems& problems) {
+  try {
+    build();
+  } catch (const data::InputError& error) {
+    problems.add(key, error);
+  }
+}
+
+void check_unused(const quant::QuantConfig& quant, Problems& problems) {
+  const auto unused = [&](bool given, const std::string& key) {
+    if (given) {
+      problems.add(key + " is given with quant.method: none", "nothing is quantised, so it would be ignored",
+                   "set quant.method to rtn, ste or lsq, or remove " + key);
+    }
+  };
+  unused(is_given(quant.weights), "quant.weights");
+  unused(quant.activations.has_value(), "quant.activations");
+  unused(!quant.ignore.empty(), "quant.ignore");
+  unused(!quant.overrides.empty(), "quant.overrides");
+}
+
+void check_weights(const quant::QuantConfig& quant, Problems& problems) {
+  if (!quant.weights.num_bits) {
+    problems.add(
+        "quant.weights.num_bits is missing with quant.method: " + std::string(data::enum_name(quant.method)),
+        quant.activations ? "activations are quantised only where weights are"
+                          : "the number of bits is the point of a quantised model",
+        "give 2 to 8, or set quant.method: none");
+  }
+  if (quant.weights.dynamic) {
+    problems.add("quant.weights.dynamic is given",
+                 "scales of weights are stored, only activations have dynamic ones", "remove it");
+  }
+  check_spec(
+      "quant.weights", [&] { quant::weight_spec(quant.weights); }, problems);
+  if (quant.activations) {
+    check_spec(
+        "quant.activations", [&] { quant::activation_spec(*quant.activations); }, problems);
+  }
+}
+
+void check_rules(const quant::QuantConfig& quant, Problems& problems) {
+  if (quant.targets != std::vector<std::string>{"linear"}) {
+    problems.add("quant.targets: " + flow_list(quant.targets), "linear layers are what can be quantised",
+                 "write [linear], and name exceptions in quant.ignore");
+  }
+  for (std::size_t i = 0; i < quant.overrides.size(); ++i) {
+    const quant::OverrideConfig& rule = quant.overrides[i];
+    const std::string key = "quant.overrides." + std::to_string(i);
+    if (rule.match.empty()) {
+      problems.add(key + ".match is missing", "it names the modules that the rule is for",
+                   "give a pattern such as '*.fc2'");
+    }
+    if (!is_given(rule.weights)) {
+      problems.add(key + ".weights is empty", "the rule would change nothing",
+                   "give what differs, or put the pattern into quant.ignore");
+    }
+    check_spec(
+        key + ".weights", [&] { quant::weight_spec(rule.weights, quant.weights); }, problems);
+  }
+}
+
+}  // namespace
+
+void check_quant(const RunConfig& config, Problems& problems) {
+  if (config.quant.method == Method::none) {
+    check_unused(config.quant, problems);
+    return;
+  }
+  check_weights(config.quant, problems);
+  check_rules(config.quant, problems);
+  if (config.quant.method == Method::rtn && config.train.max_steps > 0) {
+    problems.add("quant.method: rtn with train.max_steps: " + std::to_string(config.train.max_steps),
+                 "rounding to nearest passes no gradient, so quantised weights would not be trained",
+                 "use 'bitlaw ptq' for rounding without training, or quant.method: lsq or ste");
+  }
+}
+
+}  // namespace bitlaw::trainer

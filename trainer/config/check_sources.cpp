@@ -1,0 +1,88 @@
+// Where a run's inputs come from: names, paths, and which of them its kind of task uses.
+#include "trainer/config/check_parts.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+using distill::TaskKind;
+
+void check_name(const RunSection& run, Problems& problems) {
+  if (run.name.empty()) {
+    problems.add("run.name is missing", "the folder of the run has this name", "give one: run.name=my-run");
+  } else if (run.name == "." || run.name == ".." || run.name.find('/') != std::string::npos) {
+    problems.add("run.name: '" + run.name + "' is no name of a folder",
+                 "the run's files lie in run.dir/run.name", "put the path into run.dir");
+  }
+}
+
+void require(const std::string& value, const std::string& key, const std::string& why,
+             const std::string& remedy, Problems& problems) {
+  if (value.empty()) {
+    problems.add(key + " is missing", why, remedy);
+  }
+}
+
+void refuse(const std::string& value, const std::string& key, const std::string& why, Problems& problems) {
+  if (!value.empty()) {
+    problems.add(key + ": '" + value + "' is given", why, "remove it, or change task.kind");
+  }
+}
+
+void check_tokenizer_task(const RunConfig& config, Problems& problems) {
+  refuse(config.tokenizer.from, "tokenizer.from", "task.kind: tokenizer trains a tokenizer, it uses none",
+         problems);
+  refuse(config.distill.teacher, "distill.teacher", "task.kind: tokenizer has no teacher", problems);
+  if (config.quant.method != quant::Method::none) {
+    problems.add(
+        "quant.method: " + std::string(data::enum_name(config.quant.method)) + " with task.kind: tokenizer",
+        "linear layers are quantised, a tokenizer is made of convolutions", "set quant.method: none");
+  }
+}
+
+void check_token_task(const RunConfig& config, Problems& problems) {
+  require(config.tokenizer.from, "tokenizer.from",
+          "the model's input is made of the tokenizer's code vectors, and its tokens must be the same",
+          "name the run or the export of the tokenizer", problems);
+  if (config.task.kind == TaskKind::distill) {
+    require(config.distill.teacher, "distill.teacher", "task.kind: distill learns from a teacher",
+            "name its run or export, or set task.kind: pretrain", problems);
+  }
+  if (config.task.kind == TaskKind::pretrain && config.model.init == "teacher") {
+    problems.add("model.init: teacher with task.kind: pretrain", "there is no teacher to start from",
+                 "set it to random or to the path of a run, or set task.kind: distill");
+  }
+}
+
+void check_family(const RunConfig& config, Problems& problems) {
+  const bool tokenizer = config.task.kind == TaskKind::tokenizer;
+  const auto wanted = tokenizer ? distill::Family::vq : distill::Family::var;
+  if (config.model.family != wanted) {
+    problems.add("model.family: " + std::string(data::enum_name(config.model.family)) +
+                     " with task.kind: " + std::string(data::enum_name(config.task.kind)),
+                 "this task trains a model of family " + std::string(data::enum_name(wanted)),
+                 "set model.family: " + std::string(data::enum_name(wanted)) + " or another task.kind");
+  }
+  if (tokenizer && config.model.init == "teacher") {
+    problems.add("model.init: teacher with task.kind: tokenizer", "there is no teacher to start from",
+                 "set it to random or to the path of a run");
+  }
+}
+
+}  // namespace
+
+void check_sources(const RunConfig& config, Problems& problems) {
+  check_name(config.run, problems);
+  require(config.data.train, "data.train", "there is nothing to train on",
+          "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
+  require(config.data.validation, "data.validation", "the model is evaluated at the end of every run",
+          "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
+  check_family(config, problems);
+  if (config.task.kind == TaskKind::tokenizer) {
+    check_tokenizer_task(config, problems);
+  } else {
+    check_token_task(config, problems);
+  }
+}
+
+}  // namespace bitlaw::trainer

@@ -1,0 +1,30 @@
+// Everything that is wrong with a configuration, collected and thrown as one InputError. Torch-free.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::trainer {
+
+class Problems {
+ public:
+  // In the grammar of errors: what is wrong with its value [why it matters]; what to do.
+  void add(const std::string& what, const std::string& why, const std::string& remedy);
+  // One that another part of the program has found, under the key that led to it.
+  void add(const std::string& key, const data::InputError& error);
+  bool empty() const { return entries_.empty(); }
+  std::vector<std::string> messages() const;
+  void throw_if_any() const;  // data::InputError that holds all of them
+
+ private:
+  struct Entry {
+    std::string what;
+    std::string why;
+    std::string remedy;
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace bitlaw::trainer
