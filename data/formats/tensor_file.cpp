@@ -266,6 +266,10 @@ const TensorInfo& TensorFile::info(const std::string& name) const {
   return impl_->tensor(name).info;
 }
 
+std::uint64_t TensorFile::byte_offset(const std::string& name) const {
+  return impl_->tensor(name).offset;
+}
+
 void TensorFile::read(const std::string& name, std::span<std::byte> into) const {
   const TensorInfo& wanted = info(name);
   if (into.size() != wanted.byte_count()) {

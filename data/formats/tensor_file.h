@@ -90,6 +90,7 @@ class TensorFile {
   std::vector<std::string> groups(const std::string& group) const;  // direct sub-groups, sorted
   bool contains(const std::string& name) const;
   const TensorInfo& info(const std::string& name) const;
+  std::uint64_t byte_offset(const std::string& name) const;  // of its first byte in the file
   // The whole tensor; its checksum is verified.
   void read(const std::string& name, std::span<std::byte> into) const;
   // Elements [first, first + into.size()/size_of) of the flattened tensor; not verified (random access into
