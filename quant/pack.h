@@ -26,7 +26,12 @@ struct PackedTensor {
   std::vector<std::uint32_t> codes;  // [out, packed_words(in)]
   std::vector<float> scale;          // [out, groups] (strategy tensor: [1, 1]); values exact in scale_dtype
   std::vector<std::int8_t> zero_point;  // like scale when asymmetric, else empty
+
+  bool operator==(const PackedTensor&) const = default;
 };
+
+// InputError when extents, counts or zero points do not fit the spec.
+void check_packed(const PackedTensor& packed);
 
 // codes: uint8 [out, in]. InputError when sizes do not fit or a code is out of range.
 PackedTensor pack(const QuantSpec& spec, std::int64_t out_features, std::int64_t in_features,

@@ -7,8 +7,9 @@
 //   /activations/<module>  attributes of an activation spec
 //   /tensors/<name>     what stays unquantised, in rest_dtype
 //   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON: run, step,
-//   parameter_hash)
-// A reader refuses a member that it does not know. Torch-free.
+//                       parameter_hash)
+// num_bits, symmetric (0 or 1), group_size, version and model_bits are integers, shape a list of two, the
+// others texts. A reader refuses what it does not know. Torch-free.
 #pragma once
 
 #include <cstddef>
@@ -26,18 +27,23 @@ struct RawTensor {
   data::DType dtype = data::DType::float32;
   std::vector<std::int64_t> shape;
   std::vector<std::byte> bytes;
+
+  bool operator==(const RawTensor&) const = default;
 };
 
 struct PackedModel {
   std::map<std::string, PackedTensor> weights;    // by module name
   std::map<std::string, QuantSpec> activations;   // by module name
   std::map<std::string, RawTensor> tensors;       // by tensor name
-  std::map<std::string, std::string> attributes;  // config, model_bits, source
+  std::map<std::string, std::string> attributes;  // config, model_bits, source: any of them, no others
+
+  bool operator==(const PackedModel&) const = default;
 };
 
-// Writes under a temporary name, reads back, compares every byte, renames. InputError / data errors leave
-// nothing.
+// Writes under a temporary name, reads back, compares every value, renames. Errors leave nothing: InputError
+// of the disk, std::invalid_argument for a model that has no native form (a name that is no path, a scale
+// that is not exact in its type, another attribute).
 void write_native(const std::filesystem::path& path, const PackedModel& model);
-PackedModel read_native(const std::filesystem::path& path);
+PackedModel read_native(const std::filesystem::path& path);  // InputError naming path and member
 
 }  // namespace bitlaw::quant

@@ -1,0 +1,102 @@
+// Writes a quantised model as bitlaw's own file.
+#include "data/formats/input_error.h"
+#include "quant/containers/native.h"
+#include "quant/containers/native_layout.h"
+#include "quant/containers/scale_bytes.h"
+
+#include <charconv>
+#include <optional>
+#include <span>
+#include <stdexcept>
+
+namespace bitlaw::quant {
+
+namespace {
+
+using data::enum_name;
+
+void put_spec(data::TensorFile& file, const std::string& group, const QuantSpec& spec) {
+  const QuantSpecFields& fields = spec.fields();
+  file.put_integer(group, "num_bits", fields.num_bits);
+  file.put_text(group, "type", std::string(enum_name(fields.type)));
+  file.put_integer(group, "symmetric", fields.symmetric ? 1 : 0);
+  file.put_text(group, "grid", std::string(enum_name(fields.grid)));
+  file.put_text(group, "strategy", std::string(enum_name(fields.strategy)));
+  file.put_integer(group, "group_size", fields.group_size);
+}
+
+void put_weight(data::TensorFile& file, const std::string& module, const PackedTensor& packed) {
+  check_packed(packed);
+  const std::string group = std::string(native::kWeights) + "/" + module;
+  const std::int64_t rows = packed.spec.fields().strategy == Strategy::tensor ? 1 : packed.out_features;
+  const std::vector<std::int64_t> scale_shape = {rows, packed.spec.groups(packed.in_features)};
+  const std::vector<std::int64_t> codes_shape = {packed.out_features,
+                                                 packed_words(packed.in_features, packed.spec.bits())};
+  file.put(group + "/" + native::kCodes, data::DType::uint32, codes_shape,
+           std::as_bytes(std::span(packed.codes)));
+  const ScaleType type = packed.spec.fields().scale_dtype;
+  file.put(group + "/" + native::kScale, dtype_of(type), scale_shape, encode_scales(packed.scale, type));
+  if (!packed.spec.fields().symmetric) {
+    file.put(group + "/" + native::kZeroPoint, data::DType::int8, scale_shape,
+             std::as_bytes(std::span(packed.zero_point)));
+  }
+  put_spec(file, group, packed.spec);
+  file.put_integers(group, native::kShape, std::vector{packed.out_features, packed.in_features});
+}
+
+std::int64_t integer_of(const std::string& key, const std::string& text) {
+  std::int64_t value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) {
+    throw std::invalid_argument("attribute " + key + " is '" + text + "', which is no integer");
+  }
+  return value;
+}
+
+void put_all(data::TensorFile& file, const PackedModel& model) {
+  file.put_text("", "format", native::kFormat);
+  file.put_integer("", "version", native::kVersion);
+  for (const auto& [key, value] : model.attributes) {
+    if (key == native::kModelBits) {
+      file.put_integer("", key, integer_of(key, value));
+    } else {
+      file.put_text("", key, value);
+    }
+  }
+  for (const char* group : {native::kWeights, native::kActivations, native::kTensors}) {
+    file.put_group(group);
+  }
+  for (const auto& [module, packed] : model.weights) {
+    put_weight(file, module, packed);
+  }
+  for (const auto& [module, spec] : model.activations) {
+    const std::string group = std::string(native::kActivations) + "/" + module;
+    put_spec(file, group, spec);
+    file.put_text(group, native::kScaleDtype, std::string(enum_name(spec.fields().scale_dtype)));
+  }
+  for (const auto& [name, tensor] : model.tensors) {
+    file.put(std::string(native::kTensors) + "/" + name, tensor.dtype, tensor.shape, tensor.bytes);
+  }
+}
+
+void check_attributes(const PackedModel& model) {
+  for (const auto& [key, value] : model.attributes) {
+    if (key != native::kModelBits && key != native::kConfig && key != native::kSource) {
+      throw std::invalid_argument("a native file has no attribute " + key);
+    }
+  }
+}
+
+}  // namespace
+
+void write_native(const std::filesystem::path& path, const PackedModel& model) {
+  check_attributes(model);
+  data::TensorFile file = data::TensorFile::create(path);
+  put_all(file, model);
+  if (read_native(file.seal()) != model) {
+    throw std::runtime_error(path.string() + ": what was read back differs from what was written");
+  }
+  file.commit();
+}
+
+}  // namespace bitlaw::quant
