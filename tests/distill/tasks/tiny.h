@@ -117,7 +117,9 @@ class Adam {
   int count_ = 0;
 };
 
-inline double value(const at::Tensor& scalar) { return scalar.item<double>(); }
+inline double value(const at::Tensor& scalar) {
+  return scalar.item<double>();
+}
 
 inline State copy_of_state(torch::nn::Module& model) {
   State copy;

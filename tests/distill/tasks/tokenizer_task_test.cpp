@@ -92,7 +92,8 @@ TEST(TokenizerTask, TwoRanksUpdateTheCodebookAsOneDoes) {
   }
   EXPECT_TRUE(left->quantizer().codebook().equal(one->quantizer().codebook()));
   EXPECT_TRUE(right->quantizer().codebook().equal(one->quantizer().codebook()));
-  EXPECT_TRUE(left->quantizer().codebook_averages().counts.equal(one->quantizer().codebook_averages().counts));
+  EXPECT_TRUE(
+      left->quantizer().codebook_averages().counts.equal(one->quantizer().codebook_averages().counts));
 }
 
 TEST(TokenizerTask, CodesFromElsewhereAreKept) {

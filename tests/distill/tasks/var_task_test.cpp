@@ -1,4 +1,5 @@
-// Training of VARs: the losses are what they say, gradients arrive where they should, and figures match by hand.
+// Training of VARs: the losses are what they say, gradients arrive where they should, and figures match by
+// hand.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -68,7 +69,8 @@ TEST(PretrainTask, MicroBatchesAverageToTheWhole) {
 }
 
 TEST(PretrainTask, Learns) {
-  PretrainTask task(make_var(1), make_tokenizer(), std::nullopt, {.seed = 1, .label_drop = 0.1, .scale_weights = {}});
+  PretrainTask task(make_var(1), make_tokenizer(), std::nullopt,
+                    {.seed = 1, .label_drop = 0.1, .scale_weights = {}});
   tiny::Adam optimizer(task.parameters(), 3e-3);
   double first = 0.0;
   double last = 0.0;
@@ -213,7 +215,8 @@ TEST(RoleOf, FollowsNameAndShape) {
   const at::Tensor matrix = at::zeros({2, 2});
   EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight", matrix), ParameterRole::weight);
   EXPECT_EQ(role_of("word_embed.weight", matrix), ParameterRole::weight);
-  EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight_quantizer.log_scale", matrix), ParameterRole::quantizer_scale);
+  EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight_quantizer.log_scale", matrix),
+            ParameterRole::quantizer_scale);
   for (const char* name : {"pos_start", "pos_1LC", "lvl_embed.weight", "class_emb.weight",
                            "blocks.1.attn.scale_mul_1H11", "blocks.1.ada_gss", "quantize.embedding.weight"}) {
     EXPECT_EQ(role_of(name, matrix), ParameterRole::no_decay) << name;

@@ -1,0 +1,243 @@
+// make_task: what fits is built with the right weights, what does not is refused with all reasons at once.
+#include "distill/make_task.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/distill/tasks/tiny.h"
+
+namespace bitlaw::distill {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+SourceModel tokenizer_source() {
+  SourceModel source;
+  source.origin = "runs/tokenizer";
+  source.config.family = Family::vq;
+  source.config.vq = tiny::vq_config();
+  source.state = tiny::copy_of_state(*tiny::make_tokenizer());
+  source.parameter_hash = "aa";
+  source.num_classes = tiny::kClasses;
+  return source;
+}
+
+SourceModel var_source(const ModelConfig& config = tiny::var_config()) {
+  SourceModel source;
+  source.origin = "runs/teacher";
+  source.config = config;
+  source.state = tiny::copy_of_state(*tiny::make_var(7, config));
+  source.parameter_hash = "bb";
+  source.num_classes = tiny::kClasses;
+  source.tokenizer = tiny::vq_config();
+  source.tokenizer_hash = "aa";
+  return source;
+}
+
+TaskInputs distill_inputs() {
+  TaskInputs inputs;
+  inputs.seed = 1;
+  inputs.task = {TaskKind::distill, 0.1};
+  inputs.model = tiny::var_config();
+  inputs.model.init = "teacher";
+  inputs.distill.top_k = 4;
+  inputs.train.kind = "tokens";
+  inputs.train.size = 100;
+  inputs.train.num_classes = tiny::kClasses;
+  inputs.train.shape = {tiny::kTokens};
+  inputs.train.tokenizer_hash = "aa";
+  inputs.train.vocab_size = tiny::kVocabulary;
+  inputs.train.patch_nums = tiny::vq_config().patch_nums;
+  inputs.tokenizer = tokenizer_source();
+  inputs.teacher = var_source();
+  return inputs;
+}
+
+TaskInputs tokenizer_inputs() {
+  TaskInputs inputs;
+  inputs.task.kind = TaskKind::tokenizer;
+  inputs.model.family = Family::vq;
+  inputs.model.vq = tiny::vq_config();
+  inputs.train.kind = "images";
+  inputs.train.num_classes = tiny::kClasses;
+  inputs.train.shape = {1, 8, 8};
+  return inputs;
+}
+
+std::string refusal(const TaskInputs& inputs) {
+  try {
+    make_task(inputs);
+  } catch (const data::InputError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(MakeTask, AStudentStartsFromItsTeacher) {
+  const TaskInputs inputs = distill_inputs();
+  const MadeTask made = make_task(inputs);
+  EXPECT_TRUE(made.report.layers.empty());
+  for (const auto& [name, tensor] : quant::state_of(made.task->model(), quant::StateScope::deployed)) {
+    EXPECT_TRUE(tensor.equal(inputs.teacher->state.at(name))) << name;
+  }
+  const LossTerms loss = made.task->loss(tiny::token_batch(0, 4));
+  EXPECT_NEAR(tiny::value(loss.total), 0.0, 1e-6);
+}
+
+TEST(MakeTask, TheTeachersWeightsAreCopied) {
+  const TaskInputs inputs = distill_inputs();
+  const MadeTask made = make_task(inputs);
+  const at::NoGradGuard no_grad;
+  for (const NamedParameter& parameter : made.task->parameters()) {
+    parameter.tensor.add_(0.1);
+  }
+  EXPECT_GT(tiny::value(made.task->loss(tiny::token_batch(0, 4)).total),
+            1e-4);  // the teacher did not move along
+}
+
+TEST(MakeTask, QuantisedStudentsAreReported) {
+  TaskInputs inputs = distill_inputs();
+  inputs.quant.method = quant::Method::lsq;
+  inputs.quant.weights.num_bits = 3;
+  const MadeTask made = make_task(inputs);
+  EXPECT_FALSE(made.report.layers.empty());
+  bool has_scales = false;
+  for (const NamedParameter& parameter : made.task->parameters()) {
+    has_scales = has_scales || parameter.role == ParameterRole::quantizer_scale;
+  }
+  EXPECT_TRUE(has_scales);
+}
+
+TEST(MakeTask, AnotherWidthAndDepthLearnsFromRandomWeights) {
+  TaskInputs inputs = distill_inputs();
+  inputs.model = tiny::var_config(3, 48);
+  inputs.model.init = "random";
+  const MadeTask made = make_task(inputs);
+  const LossTerms loss = made.task->loss(tiny::token_batch(0, 4));
+  EXPECT_GT(tiny::value(loss.total), 0.0);
+}
+
+TEST(MakeTask, InitOfAnotherShapeNamesTensorsAndTheRemedy) {
+  TaskInputs inputs = distill_inputs();
+  inputs.model = tiny::var_config(2, 48);
+  inputs.model.init = "teacher";
+  EXPECT_THAT(
+      refusal(inputs),
+      AllOf(HasSubstr("model.init: teacher"), HasSubstr("tensors of runs/teacher do not fit"),
+            HasSubstr("there"), HasSubstr("use model.init: random, or model.depth 2 and model.width 32")));
+  inputs.model = tiny::var_config(1, 32);
+  inputs.model.init = "teacher";
+  EXPECT_THAT(refusal(inputs), HasSubstr("blocks.1."));
+}
+
+TEST(MakeTask, InitFromAPath) {
+  TaskInputs inputs = distill_inputs();
+  inputs.task.kind = TaskKind::pretrain;
+  inputs.model.init = "runs/teacher";
+  inputs.init = inputs.teacher;
+  const MadeTask made = make_task(inputs);
+  EXPECT_TRUE(
+      made.task->model().named_parameters()["head.weight"].equal(inputs.init->state.at("head.weight")));
+  inputs.init.reset();
+  EXPECT_THAT(refusal(inputs), HasSubstr("model.init: runs/teacher is not there"));
+  inputs.resume = true;  // the checkpoint holds the weights
+  EXPECT_EQ(refusal(inputs), "accepted");
+}
+
+TEST(MakeTask, TokensOfAnotherTokenizer) {
+  TaskInputs inputs = distill_inputs();
+  inputs.train.tokenizer_hash = "cc";
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("tokens of another tokenizer (cc; runs/tokenizer is aa)"),
+                                     HasSubstr("bitlaw data tokenize"), HasSubstr("1 problem:")));
+}
+
+TEST(MakeTask, AllProblemsAtOnce) {
+  TaskInputs inputs = distill_inputs();
+  inputs.teacher->tokenizer.codebook_size = 99;
+  inputs.teacher->tokenizer.patch_nums = {1, 2, 3};
+  inputs.teacher->num_classes = 4;
+  inputs.teacher->tokenizer_hash = "dd";
+  inputs.distill.top_k = 17;
+  inputs.distill.scale_weights = {1.0, 2.0};
+  const std::string message = refusal(inputs);
+  EXPECT_THAT(message, AllOf(HasSubstr("6 problems:"), HasSubstr("vocabulary of 99 tokens, the student 16"),
+                             HasSubstr("scales [1, 2, 3], the student [1, 2, 4]"),
+                             HasSubstr("knows 4 classes, data.train has 3"), HasSubstr("tokenizer dd")));
+  EXPECT_THAT(message, AllOf(HasSubstr("top_k"), HasSubstr("distill.scale_weights: 2 weights"),
+                             HasSubstr("nothing was started")));
+}
+
+TEST(MakeTask, PatternsAndGroupsAreCheckedTogether) {
+  TaskInputs inputs = distill_inputs();
+  inputs.quant.method = quant::Method::lsq;
+  inputs.quant.ignore = {"no.such.layer"};
+  inputs.train.tokenizer_hash = "cc";
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("2 problems:"), HasSubstr("no.such.layer"), HasSubstr("cc")));
+}
+
+TEST(MakeTask, MissingPieces) {
+  TaskInputs inputs = distill_inputs();
+  inputs.model.init = "random";
+  inputs.teacher.reset();
+  EXPECT_THAT(refusal(inputs), HasSubstr("distill.teacher: no teacher"));
+  inputs.tokenizer.reset();
+  EXPECT_THAT(refusal(inputs), HasSubstr("tokenizer.from: no tokenizer"));
+  inputs = distill_inputs();
+  inputs.teacher = tokenizer_source();
+  inputs.model.init = "random";
+  EXPECT_THAT(refusal(inputs), HasSubstr("runs/tokenizer is a tokenizer"));
+  inputs = distill_inputs();
+  inputs.task.kind = TaskKind::pretrain;
+  EXPECT_THAT(refusal(inputs), HasSubstr("task.kind: pretrain has no teacher"));
+  inputs = distill_inputs();
+  inputs.model.num_heads = 5;
+  EXPECT_THAT(refusal(inputs), HasSubstr("model.num_heads: 5 heads in a width of 32"));
+}
+
+TEST(MakeTask, TokenizersAreMadeAndChecked) {
+  const MadeTask made = make_task(tokenizer_inputs());
+  EXPECT_GT(tiny::value(made.task->loss(tiny::image_batch(0, 4)).total), 0.0);
+  TaskInputs inputs = tokenizer_inputs();
+  inputs.train.shape = {3, 32, 32};
+  inputs.quant.method = quant::Method::rtn;
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("2 problems:"),
+                                     HasSubstr("images of [3, 32, 32], the tokenizer takes [1, 8, 8]"),
+                                     HasSubstr("quant.method: rtn")));
+  inputs = tokenizer_inputs();
+  inputs.model.family = Family::var;
+  EXPECT_THAT(refusal(inputs), HasSubstr("use model.family: vq"));
+  inputs = tokenizer_inputs();
+  inputs.train.kind = "tokens";
+  EXPECT_THAT(refusal(inputs), HasSubstr("a tokenizer learns from images"));
+}
+
+class TokenSet : public data::Dataset {
+ public:
+  TokenSet() { info_.size = 70; }
+  const data::DatasetInfo& info() const override { return info_; }
+  data::Batch read(std::span<const std::int64_t> indices) const override {
+    return tiny::token_batch(indices.front(), static_cast<std::int64_t>(indices.size()));
+  }
+
+ private:
+  data::DatasetInfo info_;
+};
+
+TEST(TeacherConfidence, IsTheMeanLargestProbability) {
+  const TaskInputs inputs = distill_inputs();
+  auto teacher = tiny::make_var(7);
+  const data::Batch batch = tiny::token_batch(0, 40);
+  const at::NoGradGuard no_grad;
+  const at::Tensor p =
+      teacher->forward(batch.labels, tiny::make_tokenizer()->quantizer().var_input(batch.tokens)).softmax(-1);
+  const double expected = tiny::value(std::get<0>(p.max(-1)).to(at::kDouble).mean());
+  EXPECT_NEAR(measure_teacher_confidence(inputs, TokenSet(), 40), expected, 2e-6);
+  EXPECT_EQ(measure_teacher_confidence(inputs, TokenSet(), 500),
+            measure_teacher_confidence(inputs, TokenSet(), 70));
+}
+
+}  // namespace
+}  // namespace bitlaw::distill
