@@ -121,14 +121,6 @@ MadeTask make_task(const TaskInputs& inputs) {
   return make_var_task(inputs, problems);
 }
 
-std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,
-                                              std::int64_t num_classes) {
-  if (model.family == Family::vq) {
-    return std::make_shared<VqTokenizer>(model.vq);
-  }
-  return std::make_shared<Var>(var_shape(model, tokenizer, num_classes));
-}
-
 double measure_teacher_confidence(const TaskInputs& inputs, const data::Dataset& validation,
                                   std::int64_t samples) {
   constexpr std::int64_t kMicroBatch = 32;
