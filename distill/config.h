@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,7 @@ struct DistillConfig {
   std::string teacher;
   TeacherWeights teacher_weights = TeacherWeights::ema;
   Loss loss = Loss::topkld;
-  std::int64_t top_k = 900;
+  std::optional<std::int64_t> top_k;  // absent: 900 of 4096 classes, the same fraction of other vocabularies
   Direction head = Direction::forward;
   Direction tail = Direction::reverse;
   Norm norm = Norm::generalised;
@@ -143,7 +144,7 @@ void visit_fields(Visitor& visitor, DistillConfig& config) {
   visitor(Field{"teacher", "run folder or export of the teacher"}, config.teacher);
   visitor(Field{"teacher_weights", "weights of the teacher's run: model or ema"}, config.teacher_weights);
   visitor(Field{"loss", "divergence between teacher and student"}, config.loss);
-  visitor(Field{"top_k", "size of the head set, K", 0, 65536}, config.top_k);
+  visitor(Field{"top_k", "size of the head set, K; absent: vocabulary * 900 / 4096", 0, 65536}, config.top_k);
   visitor(Field{"head", "direction on the head set"}, config.head);
   visitor(Field{"tail", "direction on the other classes"}, config.tail);
   visitor(Field{"norm", "how partial sums are made a divergence"}, config.norm);
