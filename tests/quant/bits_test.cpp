@@ -1,0 +1,84 @@
+// Bits by hand.
+#include "quant/bits.h"
+
+#include <gtest/gtest.h>
+
+#include "quant/prepare.h"
+#include "tests/quant/toy_model.h"
+
+namespace bitlaw::quant {
+namespace {
+
+// Weights of the toy model: 2 x (64*128 + 128*64 + 64*96) = 45056 in the blocks, 640 in the head. The rest:
+// biases 2 x (128 + 64 + 96) = 576, pos 320, embed 640, and step_count: 3 integers of 64 bits. usage trains,
+// mask is rebuilt: neither counts.
+constexpr std::int64_t kBlockWeights = 45056;
+constexpr std::int64_t kRestFloats = 576 + 320 + 640;
+
+QuantConfig config_of(std::int64_t bits) {
+  QuantConfig config;
+  config.method = Method::lsq;
+  config.scale_search = ScaleSearch::absmax;
+  config.weights.num_bits = bits;
+  config.weights.strategy = Strategy::group;
+  config.weights.group_size = 64;
+  config.ignore = {"head"};
+  return config;
+}
+
+TEST(CountBits, SymmetricGroups) {
+  ToyModel model;
+  prepare(model, config_of(3), ScaleInit::from_weights);
+  const BitCount count = count_bits(model, RestType::bfloat16);
+  EXPECT_EQ(count.quantised_weights, kBlockWeights);
+  EXPECT_EQ(count.code_bits, 3 * kBlockWeights);
+  EXPECT_EQ(count.scale_bits, 16 * kBlockWeights / 64);
+  EXPECT_EQ(count.zero_point_bits, 0);
+  EXPECT_EQ(count.rest_values, kRestFloats + 640 + 3);
+  EXPECT_EQ(count.rest_bits, 16 * (kRestFloats + 640) + 3 * 64);
+  EXPECT_DOUBLE_EQ(count.bits_per_weight(), 3.25);
+  EXPECT_EQ(count.model_bits(), count.code_bits + count.scale_bits + count.rest_bits);
+}
+
+TEST(CountBits, AsymmetricWithFloat32ScalesAndAnOverride) {
+  ToyModel model;
+  QuantConfig config = config_of(4);
+  config.weights.symmetric = false;
+  config.weights.scale_dtype = ScaleType::float32;
+  OverrideConfig rule;
+  rule.match = "*.ada_lin.*";
+  rule.weights.num_bits = 8;
+  config.overrides = {rule};
+  prepare(model, config, ScaleInit::from_weights);
+  const BitCount count = count_bits(model, RestType::float32);
+  const std::int64_t ada = 2 * 64 * 96;
+  EXPECT_EQ(count.code_bits, 4 * (kBlockWeights - ada) + 8 * ada);
+  EXPECT_EQ(count.scale_bits, 32 * kBlockWeights / 64);
+  EXPECT_EQ(count.zero_point_bits, 8 * kBlockWeights / 64);
+  EXPECT_EQ(count.rest_bits, 32 * (kRestFloats + 640) + 3 * 64);
+}
+
+TEST(CountBits, ChannelAndTensorScales) {
+  ToyModel model;
+  QuantConfig config = config_of(8);
+  config.weights.strategy = Strategy::channel;
+  config.weights.group_size.reset();
+  OverrideConfig rule;
+  rule.match = "*.fc2";
+  rule.weights.strategy = Strategy::tensor;
+  config.overrides = {rule};
+  prepare(model, config, ScaleInit::from_weights);
+  // Channels of fc1 (128) and ada_lin (96), one scale for each fc2, twice.
+  EXPECT_EQ(count_bits(model, RestType::bfloat16).scale_bits, 16 * 2 * (128 + 96 + 1));
+}
+
+TEST(CountBits, WithoutQuantisationEverythingIsRest) {
+  ToyModel model;
+  const BitCount count = count_bits(model, RestType::float32);
+  EXPECT_EQ(count.quantised_weights, 0);
+  EXPECT_EQ(count.model_bits(), 32 * (kRestFloats + kBlockWeights + 640) + 3 * 64);
+  EXPECT_NEAR(count.bits_per_weight(), 32.0, 0.01);
+}
+
+}  // namespace
+}  // namespace bitlaw::quant
