@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "quant/kernels/fake_quant.h"
 #include "quant/kernels/token_quant.h"
@@ -106,9 +107,10 @@ at::Tensor log_scale_gradient(const QuantSpec& spec, const FakeQuantInputs& inpu
 }
 
 struct FakeQuantFunction : torch::autograd::Function<FakeQuantFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& weight, const at::Tensor& log_scale,
-                            const FakeQuantInputs& inputs, const QuantSpec& spec, at::ScalarType type) {
-    context->save_for_backward({weight, log_scale, inputs.scale, inputs.zero_point});
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& log_scale, const FakeQuantInputs& inputs,
+                            const QuantSpec& spec, at::ScalarType type) {
+    context->save_for_backward({weight, log_scale.value_or(at::Tensor()), inputs.scale, inputs.zero_point});
     context->saved_data["spec"] = spec.to_string();
     return values(spec, inputs, type);
   }
@@ -162,7 +164,8 @@ at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantIn
     const at::NoGradGuard no_grad;
     return values(spec, inputs, type);
   }
-  return FakeQuantFunction::apply(inputs.weight, inputs.log_scale, inputs, spec, type);
+  const auto log_scale = inputs.log_scale.defined() ? std::optional(inputs.log_scale) : std::nullopt;
+  return FakeQuantFunction::apply(inputs.weight, log_scale, inputs, spec, type);
 }
 
 at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {

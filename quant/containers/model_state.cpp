@@ -123,6 +123,42 @@ bool is_coded(const std::string& name, const std::map<std::string, PackedTensor>
   return false;
 }
 
+Differences differences_of(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+  std::map<std::string, BufferRole> roles;
+  for (const Buffer& buffer : buffers_of(model)) {
+    roles.emplace(buffer.name, buffer.role);
+  }
+  const auto has_role = [&](const std::string& name, BufferRole role) {
+    const auto found = roles.find(name);
+    return found != roles.end() && found->second == role;
+  };
+  Differences differences;
+  const std::map<std::string, at::Tensor> own = state_of(model, StateScope::checkpoint);
+  for (const auto& [name, tensor] : own) {
+    const auto found = state.find(name);
+    if (found != state.end()) {
+      check_tensor(name, tensor, found->second, differences);
+    } else if (!has_role(name, BufferRole::training)) {
+      differences.missing(name);
+    }
+  }
+  for (const auto& [name, tensor] : state) {
+    if (own.count(name) == 0 && !has_role(name, BufferRole::constant)) {
+      differences.unused(name);
+    }
+  }
+  return differences;
+}
+
+void copy_into(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : state_of(model, StateScope::checkpoint)) {
+    if (const auto found = state.find(name); found != state.end()) {
+      tensor.copy_(found->second);
+    }
+  }
+}
+
 }  // namespace
 
 std::map<std::string, at::Tensor> state_of(torch::nn::Module& model, StateScope scope) {
@@ -159,16 +195,15 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
     if (is_coded(name, packed.weights)) {
       continue;
     }
-    check_finite(name, tensor);
-    packed.tensors.emplace(
-        name, raw_of(tensor.is_floating_point() ? tensor.to(scalar_type_of(rest_dtype)) : tensor));
+    const at::Tensor stored = tensor.is_floating_point() ? tensor.to(scalar_type_of(rest_dtype)) : tensor;
+    check_finite(name, stored);
+    packed.tensors.emplace(name, raw_of(stored));
   }
   packed.attributes["model_bits"] = std::to_string(count_bits(model, rest_dtype).model_bits());
   return packed;
 }
 
 void load_packed(torch::nn::Module& model, const PackedModel& packed) {
-  const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> state;
   for (const auto& [name, raw] : packed.tensors) {
     state.emplace(name, tensor_of(raw));
@@ -182,50 +217,22 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
                 " has a quantizer");
     layers.emplace(name, linear);
   }
-  Differences differences;
+  Differences differences = differences_of(model, state);
   for (const auto& [name, spec] : packed.activations) {
     if (layers.count(name) == 0) {
       differences.unused("activations of " + name);
     }
   }
   differences.throw_if_any("the file");
-  load_state(model, state);
+  copy_into(model, state);
   for (const auto& [name, spec] : packed.activations) {
     layers.at(name)->attach(nullptr, spec);
   }
 }
 
 void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
-  const at::NoGradGuard no_grad;
-  std::map<std::string, BufferRole> roles;
-  for (const Buffer& buffer : buffers_of(model)) {
-    roles.emplace(buffer.name, buffer.role);
-  }
-  const auto has_role = [&](const std::string& name, BufferRole role) {
-    const auto found = roles.find(name);
-    return found != roles.end() && found->second == role;
-  };
-  Differences differences;
-  std::map<std::string, at::Tensor> own = state_of(model, StateScope::checkpoint);
-  for (const auto& [name, tensor] : own) {
-    const auto found = state.find(name);
-    if (found != state.end()) {
-      check_tensor(name, tensor, found->second, differences);
-    } else if (!has_role(name, BufferRole::training)) {
-      differences.missing(name);
-    }
-  }
-  for (const auto& [name, tensor] : state) {
-    if (own.count(name) == 0 && !has_role(name, BufferRole::constant)) {
-      differences.unused(name);
-    }
-  }
-  differences.throw_if_any("the state");
-  for (auto& [name, tensor] : own) {
-    if (const auto found = state.find(name); found != state.end()) {
-      tensor.copy_(found->second);
-    }
-  }
+  differences_of(model, state).throw_if_any("the state");
+  copy_into(model, state);
 }
 
 }  // namespace bitlaw::quant

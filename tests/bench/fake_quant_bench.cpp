@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -70,11 +71,7 @@ void bench_weight(const char* text, std::int64_t out, std::int64_t in) {
     const at::Tensor grad = at::randn({out, in}).to(type);
     const at::Tensor value = quantizer.forward(weight, type);
     const double backward = median_ms([&] {
-      torch::autograd::Engine::get_default_engine().execute(
-          {torch::autograd::impl::gradient_edge(value)}, {grad}, /*keep_graph=*/true, /*create_graph=*/false,
-          /*accumulate_grad=*/false,
-          {torch::autograd::impl::gradient_edge(weight),
-           torch::autograd::impl::gradient_edge(quantizer.parameters()[0])});
+      torch::autograd::grad({value}, {weight, quantizer.parameters()[0]}, {grad}, /*retain_graph=*/true);
     });
     row(type == at::kFloat ? "backward" : "backward, bfloat16 gradient", backward, count * (8 + value_bytes),
         copy_rate);
