@@ -1,4 +1,5 @@
-// SIGTERM, SIGUSR1 and SIGUSR2 mean "save and leave"; a second one leaves at once with code 75.
+// SIGTERM, SIGUSR1 and SIGUSR2 mean "save and leave"; a second one leaves at once with code 75. One
+// that follows within a second of the first is the same wish: mpirun and a batch system may both pass it on.
 #pragma once
 
 #include <stdexcept>
@@ -11,7 +12,7 @@ class StopRequested : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-void install_stop_signals();  // once, in main
+void install_stop_signals();  // once, in main; forgets an earlier request
 bool stop_requested();        // async-signal-safe flag of this rank; polled in every phase
 
 }  // namespace bitlaw::trainer

@@ -1,19 +1,21 @@
 #include "trainer/comm/collective.h"
 
+#include <exception>
 #include <utility>
 
 namespace bitlaw::trainer {
 
 namespace {
 
-// A destructor cannot report a failure; the Collective stays failed, so the next call of the rank does.
+// A destructor cannot report a failure; the Collective stays failed, so the next call of the rank does. While
+// an exception leaves the rank nobody waits: the peers would not come, and the operation keeps its own
+// memory.
 void settle(std::unique_ptr<Work::Handle>& handle) noexcept {
-  if (!handle) {
-    return;
-  }
-  try {
-    handle->wait();
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+  if (handle && std::uncaught_exceptions() == 0) {
+    try {
+      handle->wait();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+    }
   }
   handle.reset();
 }

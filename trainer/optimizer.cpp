@@ -1,0 +1,84 @@
+#include "trainer/optimizer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "trainer/named_tensors.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+using distill::ParameterRole;
+
+constexpr std::array<ParameterRole, 3> kRoles = {ParameterRole::weight, ParameterRole::no_decay,
+                                                 ParameterRole::quantizer_scale};
+
+}  // namespace
+
+AdamW::AdamW(const std::vector<distill::NamedParameter>& parameters, const OptimConfig& config)
+    : config_(config) {
+  for (const ParameterRole role : kRoles) {
+    Group group;
+    group.lr = role == ParameterRole::quantizer_scale && config.scale_lr > 0.0 ? config.scale_lr : config.lr;
+    group.weight_decay = role == ParameterRole::weight ? config.weight_decay : 0.0;
+    for (const distill::NamedParameter& parameter : parameters) {
+      if (parameter.role == role) {
+        group.names.push_back(parameter.name);
+        group.parameters.push_back(parameter.tensor);
+        group.exp_avg.push_back(at::zeros_like(parameter.tensor, at::TensorOptions().requires_grad(false)));
+        group.exp_avg_sq.push_back(
+            at::zeros_like(parameter.tensor, at::TensorOptions().requires_grad(false)));
+      }
+    }
+    if (!group.names.empty()) {
+      groups_.push_back(std::move(group));
+    }
+  }
+}
+
+void AdamW::update(std::int64_t step, double lr_factor, double gradient_factor) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor count = at::full({}, static_cast<double>(step + 1), at::kFloat);
+  std::optional<at::Tensor> divisor;
+  if (gradient_factor != 1.0) {
+    divisor = at::full({}, 1.0 / gradient_factor, at::kFloat);
+  }
+  for (Group& group : groups_) {
+    std::vector<at::Tensor> gradients;
+    gradients.reserve(group.parameters.size());
+    for (const at::Tensor& parameter : group.parameters) {
+      gradients.push_back(parameter.grad());
+    }
+    // The kernel counts up nothing itself; every tensor is at the same update.
+    const std::vector<at::Tensor> counts(group.parameters.size(), count);
+    at::_fused_adamw_(group.parameters, gradients, group.exp_avg, group.exp_avg_sq, {}, counts,
+                      group.lr * lr_factor, config_.betas[0], config_.betas[1], group.weight_decay,
+                      config_.eps,
+                      /*amsgrad=*/false, /*maximize=*/false, divisor);
+  }
+}
+
+std::map<std::string, at::Tensor> AdamW::state() const {
+  std::map<std::string, at::Tensor> state;
+  for (const Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      state.emplace("exp_avg/" + group.names[i], group.exp_avg[i]);
+      state.emplace("exp_avg_sq/" + group.names[i], group.exp_avg_sq[i]);
+    }
+  }
+  return state;
+}
+
+void AdamW::load(const std::map<std::string, at::Tensor>& state) {
+  copy_by_name(this->state(), state, "the optimiser's state");
+}
+
+double clip_factor(double norm, double grad_clip) {
+  return grad_clip > 0.0 ? std::min(1.0, grad_clip / (norm + 1e-6)) : 1.0;
+}
+
+}  // namespace bitlaw::trainer

@@ -1,0 +1,151 @@
+#include "trainer/run_state.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "data/formats/input_error.h"
+#include "data/formats/tensor_io.h"
+#include "quant/containers/model_state.h"
+#include "trainer/config/reader.h"
+#include "trainer/config/writer.h"
+#include "trainer/named_tensors.h"
+#include "trainer/schedule.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+// The first line in which two texts differ, for a message.
+std::string first_difference(const std::string& before, const std::string& now) {
+  const auto a = lines_of(before);
+  const auto b = lines_of(now);
+  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    const std::string was = i < a.size() ? a[i] : "(nothing)";
+    const std::string is = i < b.size() ? b[i] : "(nothing)";
+    if (was != is) {
+      return "'" + is + "', it was '" + was + "'";
+    }
+  }
+  return "";
+}
+
+void require_same_run(const CheckpointState& from, const TrainerInputs& inputs) {
+  const auto identity = from.texts.find("identity");
+  if (identity != from.texts.end() && identity->second != inputs.identity) {
+    throw data::InputError(
+        "the run's configuration changed: " + first_difference(identity->second, inputs.identity),
+        "it would not be the run that was started", "restore it, or start a run with another run.name");
+  }
+  const auto config = from.texts.find("config");
+  if (config == from.texts.end()) {
+    return;
+  }
+  const RunConfig before = parse_config(config->second, "config of the checkpoint");
+  const std::int64_t was = before.train.max_steps;
+  const std::int64_t is = inputs.config.train.max_steps;
+  if (!same_until(inputs.config.schedule, was, is, from.step)) {
+    throw data::InputError("train.max_steps: " + std::to_string(is) + ", it was " + std::to_string(was),
+                           "a cosine schedule of another length has other learning rates before step " +
+                               std::to_string(from.step) + " as well",
+                           "restore it, use schedule.kind: constant, or start a run with another run.name");
+  }
+}
+
+std::int64_t short_hash(const data::TensorHash& hash) {
+  return static_cast<std::int64_t>(std::stoull(hash.hex().substr(0, 16), nullptr, 16));
+}
+
+}  // namespace
+
+std::map<std::string, at::Tensor> checkpoint_tensors(const LiveState& live) {
+  auto tensors = with_prefix(quant::state_of(live.model, quant::StateScope::checkpoint), "model/");
+  tensors.merge(live.optimizer.state());
+  if (live.ema != nullptr) {
+    tensors.merge(with_prefix(live.ema->averages(), "ema/"));
+  }
+  return tensors;
+}
+
+TensorHashes hash_each(const std::map<std::string, at::Tensor>& tensors) {
+  TensorHashes hashes;
+  for (const auto& [name, tensor] : tensors) {
+    hashes.emplace(name, data::hash_tensors({{name, tensor}}));
+  }
+  return hashes;
+}
+
+std::string state_hash(const TensorHashes& hashes, std::int64_t step) {
+  data::TensorHash sum = data::hash_tensors({{"step", at::full({}, step, at::kLong)}});
+  for (const auto& [name, hash] : hashes) {
+    sum.merge(hash);
+  }
+  return sum.hex();
+}
+
+std::map<std::string, std::string> checkpoint_texts(const TrainerInputs& inputs,
+                                                    const CheckpointFacts& facts) {
+  std::map<std::string, std::string> texts = inputs.texts;
+  texts["step"] = std::to_string(facts.step);
+  texts["config"] = write_config(inputs.config);
+  texts["identity"] = inputs.identity;
+  texts["samples_seen"] = std::to_string(facts.step * inputs.config.train.global_batch_size);
+  texts["world_size"] = std::to_string(facts.world_size);
+  texts["parameter_hash"] = facts.parameter_hash;
+  texts["state_hash"] = facts.state_hash;
+  return texts;
+}
+
+void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState& live) {
+  require_same_run(from, inputs);
+  quant::load_state(live.model, without_prefix(from.tensors, "model/"));
+  NamedTensors moments = having_prefix(from.tensors, "exp_avg/");
+  moments.merge(having_prefix(from.tensors, "exp_avg_sq/"));
+  live.optimizer.load(moments);
+  if (live.ema != nullptr) {
+    live.ema->load(without_prefix(from.tensors, "ema/"));
+  }
+}
+
+void require_equal_on_all_ranks(const TensorHashes& hashes, std::int64_t step, Collective& collective) {
+  if (collective.size() == 1) {
+    return;
+  }
+  const auto count = static_cast<std::int64_t>(hashes.size());
+  at::Tensor mine = at::zeros({count}, at::kLong);
+  std::vector<std::string> names;
+  for (const auto& [name, hash] : hashes) {
+    mine[static_cast<std::int64_t>(names.size())] = short_hash(hash);
+    names.push_back(name);
+  }
+  at::Tensor all = at::zeros({collective.size(), count}, at::kLong);
+  collective.all_gather(all, mine).wait();
+  std::string differences;
+  for (int rank = 1; rank < collective.size(); ++rank) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (all[rank][i].item<std::int64_t>() != all[0][i].item<std::int64_t>()) {
+        differences += (differences.empty() ? "" : ", ") + names[static_cast<std::size_t>(i)] + " on rank " +
+                       std::to_string(rank);
+      }
+    }
+  }
+  if (!differences.empty()) {
+    throw DivergedError("step " + std::to_string(step) + ": replicas differ from rank 0: " + differences +
+                        " [ranks that hold different numbers train different models]; resume from the latest "
+                        "checkpoint, and test the memory of the machines if it happens again");
+  }
+}
+
+}  // namespace bitlaw::trainer

@@ -1,0 +1,292 @@
+#include "trainer/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "data/loader.h"
+#include "quant/containers/model_state.h"
+#include "trainer/autocast.h"
+#include "trainer/ema.h"
+#include "trainer/eval_record.h"
+#include "trainer/evaluate.h"
+#include "trainer/grad_reducer.h"
+#include "trainer/loss_watch.h"
+#include "trainer/optimizer.h"
+#include "trainer/run_state.h"
+#include "trainer/schedule.h"
+#include "trainer/statistics_reduction.h"
+#include "trainer/step_report.h"
+#include "trainer/stop_vote.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+data::LoaderOptions loader_options(const RunConfig& config, const Collective& collective) {
+  data::LoaderOptions options;
+  options.global_batch_size = config.train.global_batch_size;
+  options.micro_batch_size = config.train.micro_batch_size;
+  options.rank = collective.rank();
+  options.world_size = collective.size();
+  options.seed = static_cast<std::uint64_t>(config.run.seed);
+  options.workers = static_cast<int>(config.data.workers);
+  options.flip = config.data.flip;
+  options.crop_padding = config.data.crop_padding;
+  return options;
+}
+
+CheckpointWriter::Options writer_options(const TrainerInputs& inputs) {
+  CheckpointWriter::Options options;
+  options.folder = inputs.run_folder / "checkpoints";
+  options.keep_last = inputs.config.checkpoint.keep_last;
+  options.keep_every = inputs.config.checkpoint.keep_every;
+  options.asynchronous = inputs.config.checkpoint.async;
+  options.incarnation = inputs.incarnation;
+  return options;
+}
+
+std::int64_t bucket_bytes(const RunConfig& config) {
+  constexpr double kMebi = 1024.0 * 1024.0;
+  return static_cast<std::int64_t>(config.parallel.bucket_mb * kMebi);
+}
+
+bool is_due(std::int64_t step, std::int64_t interval) {
+  return interval > 0 && step % interval == 0;
+}
+
+}  // namespace
+
+struct Trainer::Impl {
+  TrainerInputs in;
+  distill::Task& task;
+  Collective& collective;
+  std::vector<distill::NamedParameter> parameters;
+  data::Loader loader;
+  GradReducer reducer;
+  AdamW optimizer;
+  std::optional<Ema> ema;
+  CheckpointWriter writer;
+  StepReport report;
+  std::optional<StepLog> step_log;  // rank 0
+  Progress progress;
+  std::int64_t step = 0;         // updates made
+  std::int64_t saved_step = -1;  // -1: none by this process
+  double pause = 0.0;            // of saves since the last step
+
+  Impl(TrainerInputs inputs, distill::Task& t, Collective& c)
+      : in(std::move(inputs)),
+        task(t),
+        collective(c),
+        parameters(t.parameters()),
+        loader(in.train, loader_options(in.config, c)),
+        reducer(parameters, c, bucket_bytes(in.config)),
+        optimizer(parameters, in.config.optim),
+        writer(writer_options(in), c),
+        report(c),
+        progress(stderr, in.progress, in.config.train.max_steps) {
+    if (in.config.train.ema_decay > 0.0) {
+      ema.emplace(task.model(), in.config.train.ema_decay);
+    }
+    if (in.resume_from) {
+      LiveState state = live();
+      restore(*in.resume_from, in, state);
+      step = saved_step = in.resume_from->step;
+      in.resume_from.reset();
+    }
+    require_equal_on_all_ranks(hash_each(checkpoint_tensors(live())), step, collective);
+    if (collective.rank() == 0) {
+      step_log.emplace(in.run_folder / "metrics.jsonl", step);
+    }
+  }
+
+  LiveState live() { return {task.model(), optimizer, ema ? &*ema : nullptr}; }
+
+  Outcome run() {
+    try {
+      return train();
+    } catch (const StopRequested&) {  // out of an evaluation: the state is that of `step`
+      return leave();
+    }
+  }
+
+  Outcome train() {
+    if (someone_asks_to_stop()) {
+      return leave();
+    }
+    task.model().train();
+    while (step < in.config.train.max_steps) {
+      if ((in.stop_at >= 0 && step >= in.stop_at) || make_step()) {
+        return leave();
+      }
+      writer.poll();
+      if (is_due(step, in.config.log.interval)) {
+        write_report();
+      }
+      if (step == in.config.train.max_steps) {
+        break;
+      }
+      if (is_due(step, in.config.checkpoint.interval)) {
+        save();
+      }
+      if (is_due(step, in.config.eval.interval)) {
+        validate();
+      }
+    }
+    save();
+    writer.finish();
+    validate();
+    return Outcome::finished;
+  }
+
+  // One optimiser step. True: a rank was asked to stop; the state is whole either way.
+  bool make_step() {
+    const auto start = std::chrono::steady_clock::now();
+    const double loader_before = loader.wait_seconds();
+    const double comm_before = reducer.wait_seconds();
+    LossWatch watch;
+    if (accumulate_gradients(watch)) {
+      return true;
+    }
+    const StepFlags flags = reducer.finish({in.asked_to_stop(), !watch.all_finite()});
+    const double norm = reducer.norm();
+    if (flags.not_finite || !std::isfinite(norm)) {
+      throw_not_finite(step, watch.complaint(), norm, parameters, collective);
+    }
+    const double factor = lr_factor(in.config.schedule, in.config.train.max_steps, step);
+    optimizer.update(step, factor, clip_factor(norm, in.config.optim.grad_clip));
+    task.end_step(reduce_statistics(task.take_statistics(), collective), step);
+    if (ema) {
+      ema->update();
+    }
+    ++step;
+    StepRecord record;
+    record.of_rank = watch.means();
+    record.of_all = {{"lr", in.config.optim.lr * factor}, {"grad_norm", norm}};
+    record.data_wait = loader.wait_seconds() - loader_before;
+    record.comm_wait = reducer.wait_seconds() - comm_before;
+    record.seconds = seconds_since(start);
+    add_record(std::move(record));
+    return flags.stop;
+  }
+
+  // Forward and backward of every micro batch; the reduction begins within the last backward. True: given up
+  // between micro batches, because a rank was asked to stop.
+  bool accumulate_gradients(LossWatch& watch) {
+    reducer.clear();
+    StopVote vote(collective);
+    const std::int64_t micro_batches = loader.micro_batches();
+    for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
+      if (micro_batches > 1 && vote.next(in.asked_to_stop())) {
+        task.take_statistics();  // of a step that will be made again
+        return true;
+      }
+      const data::Batch batch = loader.batch_at(step, micro);
+      const distill::LossTerms loss = forward(batch);
+      watch.add(loss, batch);
+      if (micro + 1 == micro_batches) {
+        reducer.arm(micro_batches);
+      }
+      loss.total.backward();
+    }
+    return false;
+  }
+
+  distill::LossTerms forward(const data::Batch& batch) {
+    const Autocast autocast(in.config.train.precision);
+    return task.loss(batch);
+  }
+
+  void add_record(StepRecord record) {
+    record.step = step;
+    record.samples_seen = step * in.config.train.global_batch_size;
+    record.tokens = in.config.train.global_batch_size * task.tokens_per_sample();
+    record.checkpoint_pause = std::exchange(pause, 0.0);
+    progress.show(step, figures_text({record.of_rank.front(),
+                                      {"tokens/s", static_cast<double>(record.tokens) / record.seconds}}));
+    report.add(std::move(record));
+  }
+
+  void write_report() {
+    const std::vector<StepLine> lines = report.collect();
+    if (step_log) {
+      step_log->append(lines);
+    }
+    if (!lines.empty()) {
+      say("step " + std::to_string(lines.back().step) + '/' + std::to_string(in.config.train.max_steps) +
+          "  " + figures_text(lines.back().values));
+    }
+  }
+
+  void save() {
+    write_report();
+    if (saved_step == step) {
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    CheckpointState state;
+    state.step = step;
+    state.tensors = checkpoint_tensors(live());
+    const TensorHashes hashes = hash_each(state.tensors);
+    require_equal_on_all_ranks(hashes, step, collective);
+    state.texts = checkpoint_texts(
+        in, {step, collective.size(), quant::parameter_hash(task.model()), state_hash(hashes, step)});
+    writer.save(state);
+    pause += seconds_since(start);
+    saved_step = step;
+    say("step " + std::to_string(step) + ": checkpoint, pause " +
+        short_number(1e3 * writer.last_pause_seconds()) + " ms");
+  }
+
+  Outcome leave() {
+    save();
+    writer.finish();
+    say("step " + std::to_string(step) + ": stopped after saving");
+    return Outcome::stopped;
+  }
+
+  void validate() {
+    if (!in.validation) {
+      return;
+    }
+    const quant::Statistics merged =
+        evaluate(task, *in.validation, in.config.eval, in.config.train.precision, collective);
+    const EvalRecord record{step, std::min(in.config.eval.samples, in.validation->info().size),
+                            in.config.train.precision, task.report(merged)};
+    if (collective.rank() == 0) {
+      write_eval_record(in.run_folder, record);
+    }
+    say(record.to_string());
+  }
+
+  bool someone_asks_to_stop() {
+    StopVote vote(collective);
+    vote.next(in.asked_to_stop());
+    return vote.next(false);
+  }
+
+  void say(const std::string& text) {
+    if (in.log) {
+      progress.clear();
+      in.log->info(text);
+    }
+  }
+};
+
+Trainer::Trainer(TrainerInputs inputs, distill::Task& task, Collective& collective)
+    : impl_(std::make_unique<Impl>(std::move(inputs), task, collective)) {}
+
+Trainer::~Trainer() = default;
+
+Outcome Trainer::run() {
+  return impl_->run();
+}
+
+}  // namespace bitlaw::trainer
