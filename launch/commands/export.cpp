@@ -1,0 +1,73 @@
+// bitlaw export: the packed file of a run, proved equal before it gets its name.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "data/formats/input_error.h"
+#include "launch/commands/command.h"
+#include "launch/exit_code.h"
+#include "launch/model_export.h"
+
+namespace bitlaw::launch {
+namespace fs = std::filesystem;
+namespace {
+
+struct Arguments {
+  std::string run;
+  std::string out;
+  bool ema = false;
+  bool with_tokenizer = false;
+};
+
+void print_result(const fs::path& file, const VerifyReport& report) {
+  const ExportSize size = export_size(file);
+  fmt::print("{}: {} bytes, theory {:.0f} bytes ({:+.2f} %), {:.3f} bits a quantised weight\n", file.string(),
+             size.file_bytes, size.theoretical_bytes(),
+             100.0 * (static_cast<double>(size.file_bytes) / size.theoretical_bytes() - 1.0),
+             size.bits_per_weight);
+  fmt::print("verified: {}\n", report.to_string());
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw data::InputError(fmt::format("--out: {} cannot be made ({})", folder.string(), error.message()),
+                           "the packed file goes there", "name a folder that can be written");
+  }
+}
+
+int run_export(const Arguments& arguments) {
+  const Weights weights = arguments.ema ? Weights::ema : Weights::model;
+  const LoadedModel trained = load_model(arguments.run, weights);
+  if (trained.origin.is_export) {
+    throw data::InputError(fmt::format("{}: is an export already", arguments.run),
+                           "an export is made of a run's masters", "name the run folder");
+  }
+  make_folder(arguments.out);
+  const fs::path file = fs::path(arguments.out) / "model.h5";
+  print_result(file, export_model(trained, weights, file));
+  if (arguments.with_tokenizer) {
+    const LoadedModel tokenizer = load_model(trained.origin.config.tokenizer.from, Weights::model);
+    const fs::path tokenizer_file = fs::path(arguments.out) / "tokenizer.h5";
+    print_result(tokenizer_file, export_model(tokenizer, Weights::model, tokenizer_file));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("export", "write a run's weights packed, and prove the file equal to them");
+  command->add_option("run", arguments->run, "run folder or checkpoint")->required()->type_name("RUN");
+  command->add_option("--out", arguments->out, "folder for model.h5")->required()->type_name("DIR");
+  command->add_flag("--ema", arguments->ema, "the moving averages instead of the weights");
+  command->add_flag("--with-tokenizer", arguments->with_tokenizer, "write tokenizer.h5 beside it");
+  command->callback([arguments, &action] { action = [arguments] { return run_export(*arguments); }; });
+}
+
+}  // namespace bitlaw::launch

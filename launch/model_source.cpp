@@ -1,0 +1,214 @@
+#include "launch/model_source.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "data/formats/input_error.h"
+#include "quant/containers/model_state.h"
+#include "quant/containers/native.h"
+#include "quant/prepare.h"
+#include "trainer/checkpoint.h"
+#include "trainer/config/reader.h"
+
+namespace bitlaw::launch {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kQuantizerMember = ".weight_quantizer.";
+
+struct Place {
+  fs::path path;
+  bool is_export = false;
+};
+
+// Run folder, checkpoint folder, export folder or export file -> the checkpoint folder or the file.
+Place find_place(const fs::path& path) {
+  if (fs::is_regular_file(path)) {
+    return {path, true};
+  }
+  if (fs::is_regular_file(path / "model.h5")) {
+    return {path / "model.h5", true};
+  }
+  if (fs::exists(path / "manifest.json")) {
+    return {path, false};
+  }
+  if (!fs::is_directory(path / "checkpoints")) {
+    throw data::InputError(fmt::format("{}: no run and no export is there", path.string()),
+                           "a model is read from a run folder, a checkpoint, or an exported model.h5",
+                           "check the path, or train it first");
+  }
+  const auto newest = trainer::newest_whole_checkpoint(path / "checkpoints");
+  for (const std::string& line : newest.skipped) {
+    fmt::print(stderr, "warning: {}\n", line);
+  }
+  if (!newest.path) {
+    throw data::InputError(fmt::format("{}: the run has no committed checkpoint", path.string()),
+                           "its weights would be incomplete", "let it train until its first save");
+  }
+  return {*newest.path, false};
+}
+
+// The geometry of a VAR's tokenizer is recorded in its model.vq; a tokenizer is its own.
+std::shared_ptr<torch::nn::Module> bare_model(const ModelOrigin& origin) {
+  return distill::make_model(origin.config.model, origin.config.model.vq, origin.num_classes);
+}
+
+distill::State prefixed(const trainer::CheckpointState& checkpoint, const std::string& prefix) {
+  distill::State state;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.rfind(prefix, 0) == 0) {
+      state[name.substr(prefix.size())] = tensor;
+    }
+  }
+  return state;
+}
+
+distill::State weights_of(const trainer::CheckpointState& checkpoint, Weights weights, const fs::path& path) {
+  distill::State state = prefixed(checkpoint, "model/");
+  if (weights == Weights::model) {
+    return state;
+  }
+  const distill::State averages = prefixed(checkpoint, "ema/");
+  if (averages.empty()) {
+    throw data::InputError(fmt::format("{}: the run keeps no moving averages", path.string()),
+                           "its train.ema_decay is 0, so there are no EMA weights to use",
+                           "use the weights themselves (without --ema; distill.teacher_weights: model)");
+  }
+  for (const auto& [name, tensor] : averages) {
+    state[name] = tensor;
+  }
+  return state;
+}
+
+LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
+  const trainer::CheckpointState checkpoint = trainer::read_checkpoint(checkpoint_path);
+  const auto text = [&](const char* key) {
+    const auto found = checkpoint.texts.find(key);
+    return found == checkpoint.texts.end() ? std::string() : found->second;
+  };
+  LoadedModel loaded;
+  ModelOrigin& origin = loaded.origin;
+  origin.path = checkpoint_path;
+  origin.config = trainer::parse_config(text("config"), checkpoint_path.string());
+  origin.step = checkpoint.step;
+  origin.num_classes = std::stoll(text("num_classes"));
+  origin.tokenizer = origin.config.model.vq;
+  origin.tokenizer_hash = text("tokenizer_hash");
+  origin.parameter_hash = text("parameter_hash");
+  origin.state_hash = text("state_hash");
+  loaded.model = bare_model(origin);
+  if (origin.config.quant.method != quant::Method::none) {
+    quant::prepare(*loaded.model, origin.config.quant, quant::ScaleInit::left_for_load);
+  }
+  quant::load_state(*loaded.model, weights_of(checkpoint, weights, checkpoint_path));
+  loaded.model->eval();
+  return loaded;
+}
+
+nlohmann::json source_of(const quant::PackedModel& packed, const fs::path& path) {
+  const auto found = packed.attributes.find("source");
+  const auto json = found == packed.attributes.end() ? nlohmann::json()
+                                                     : nlohmann::json::parse(found->second, nullptr, false);
+  if (!json.is_object() || packed.attributes.count("config") == 0) {
+    throw data::InputError(
+        fmt::format("{}: attributes config and source are missing or unreadable", path.string()),
+        "a network is rebuilt from them", "export the run again");
+  }
+  return json;
+}
+
+LoadedModel load_export(const fs::path& path) {
+  const quant::PackedModel packed = quant::read_native(path);
+  const nlohmann::json source = source_of(packed, path);
+  LoadedModel loaded;
+  ModelOrigin& origin = loaded.origin;
+  origin.path = path;
+  origin.is_export = true;
+  origin.config = trainer::parse_config(packed.attributes.at("config"), path.string());
+  origin.step = source.value("step", std::int64_t{0});
+  origin.num_classes = source.value("num_classes", std::int64_t{0});
+  origin.tokenizer = origin.config.model.vq;
+  origin.tokenizer_hash = source.value("tokenizer_hash", "");
+  origin.parameter_hash = source.value("parameter_hash", "");
+  loaded.model = bare_model(origin);
+  quant::load_packed(*loaded.model, packed);
+  loaded.model->eval();
+  return loaded;
+}
+
+distill::State without_quantizers(const distill::State& state) {
+  distill::State masters;
+  for (const auto& [name, tensor] : state) {
+    if (name.find(kQuantizerMember) == std::string::npos) {
+      masters[name] = tensor;
+    }
+  }
+  return masters;
+}
+
+distill::State deployed_state(const LoadedModel& loaded) {
+  if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
+    return quant::state_of(*loaded.model, quant::StateScope::deployed);
+  }
+  const auto plain = bare_model(loaded.origin);
+  quant::load_packed(*plain, quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype));
+  return quant::state_of(*plain, quant::StateScope::deployed);
+}
+
+fs::path tokenizer_place(const ModelOrigin& origin, const fs::path& wish) {
+  if (!wish.empty()) {
+    return wish;
+  }
+  const fs::path beside = origin.path.parent_path() / "tokenizer.h5";
+  if (origin.is_export && fs::exists(beside)) {
+    return beside;
+  }
+  return origin.config.tokenizer.from;
+}
+
+}  // namespace
+
+LoadedModel load_model(const fs::path& path, Weights weights) {
+  const Place place = find_place(path);
+  return place.is_export ? load_export(place.path) : load_run(place.path, weights);
+}
+
+distill::SourceModel load_source(const fs::path& path, Weights weights, SourceUse use) {
+  const LoadedModel loaded = load_model(path, weights);
+  distill::SourceModel source;
+  source.origin = path.string();
+  source.config = loaded.origin.config.model;
+  source.parameter_hash = loaded.origin.parameter_hash;
+  source.num_classes = loaded.origin.num_classes;
+  source.tokenizer = loaded.origin.tokenizer;
+  source.tokenizer_hash = loaded.origin.tokenizer_hash;
+  source.state = use == SourceUse::deployed
+                     ? deployed_state(loaded)
+                     : without_quantizers(quant::state_of(*loaded.model, quant::StateScope::deployed));
+  return source;
+}
+
+std::shared_ptr<distill::VqTokenizer> load_tokenizer(const ModelOrigin& origin, const fs::path& path) {
+  const fs::path place = tokenizer_place(origin, path);
+  const LoadedModel loaded = load_model(place, Weights::model);
+  auto tokenizer = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
+  if (!tokenizer) {
+    throw data::InputError(fmt::format("{}: is no tokenizer but a {}", place.string(),
+                                       data::enum_name(loaded.origin.config.model.family)),
+                           "tokens become pictures through a tokenizer",
+                           "name the tokenizer's run or export");
+  }
+  if (loaded.origin.parameter_hash != origin.tokenizer_hash) {
+    throw data::InputError(
+        fmt::format("{}: parameter_hash {} is not that of the tokenizer {} was trained with ({})",
+                    place.string(), loaded.origin.parameter_hash, origin.path.string(),
+                    origin.tokenizer_hash),
+        "its codes mean other things", "name the right tokenizer with --tokenizer");
+  }
+  return tokenizer;
+}
+
+}  // namespace bitlaw::launch

@@ -1,0 +1,175 @@
+#include "launch/training_run.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "data/formats/input_error.h"
+#include "launch/exit_code.h"
+#include "launch/run_folder.h"
+#include "launch/training_sources.h"
+#include "quant/containers/model_state.h"
+#include "trainer/checkpoint.h"
+#include "trainer/config/check.h"
+#include "trainer/log.h"
+#include "trainer/trainer.h"
+
+namespace bitlaw::launch {
+namespace fs = std::filesystem;
+namespace {
+
+// Rank 0 touches the folder; the others learn the number and wait until it is done.
+std::int64_t claim(const trainer::RunConfig& config, const std::string& identity,
+                   trainer::Collective& collective) {
+  at::Tensor number = at::zeros({1}, at::kLong);
+  if (collective.rank() == 0) {
+    number.fill_(claim_run_folder(config, identity, collective.size()));
+  }
+  collective.broadcast(number, 0).wait();
+  return number.item<std::int64_t>();
+}
+
+// The trainer checks schedule and shapes; here the difference is named by key.
+trainer::CheckpointState read_whole(const fs::path& checkpoint, const std::string& identity) {
+  trainer::CheckpointState state = trainer::read_checkpoint(checkpoint);
+  const std::string difference = identity_difference(state.texts["identity"], identity);
+  if (!difference.empty()) {
+    throw data::InputError(fmt::format("{}: checkpoint of another run ({})", checkpoint.string(), difference),
+                           "continuing it would give weights that no configuration describes",
+                           "resume with the configuration that made it, or start from it with model.init");
+  }
+  return state;
+}
+
+std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& config,
+                                                    const std::string& identity, const std::string& wish,
+                                                    trainer::Log& log) {
+  const fs::path folder = run_path(config) / "checkpoints";
+  if (wish != "auto" && wish != "never") {
+    return read_whole(wish, identity);
+  }
+  if (wish == "never") {
+    if (!trainer::committed_steps(folder).empty()) {
+      throw data::InputError(fmt::format("--resume never: {} holds checkpoints", folder.string()),
+                             "starting again would overwrite them",
+                             "choose another run.name, or remove the folder");
+    }
+    return std::nullopt;
+  }
+  const auto newest = trainer::newest_whole_checkpoint(folder);
+  for (const std::string& line : newest.skipped) {
+    log.warn(line);
+  }
+  if (!newest.path) {
+    return std::nullopt;
+  }
+  return read_whole(*newest.path, identity);
+}
+
+std::map<std::string, std::string> checkpoint_texts(const TrainingSources& sources) {
+  std::map<std::string, std::string> texts;
+  texts["num_classes"] = std::to_string(sources.train->info().num_classes);
+  texts["tokenizer_hash"] = sources.tokenizer ? sources.tokenizer->parameter_hash : "";
+  return texts;
+}
+
+std::string start_text(const trainer::RunConfig& config, distill::Task& task, int ranks) {
+  std::int64_t parameters = 0;
+  for (const distill::NamedParameter& parameter : task.parameters()) {
+    parameters += parameter.tensor.numel();
+  }
+  return fmt::format(
+      "{}: {} of a {} with {:.2f} M parameters; {} rank(s) x {} micro batch(es) of {}, {} thread(s) each",
+      config.run.name, data::enum_name(config.task.kind), data::enum_name(config.model.family),
+      static_cast<double>(parameters) * 1e-6, ranks,
+      config.train.global_batch_size / (config.train.micro_batch_size * ranks), config.train.micro_batch_size,
+      at::get_num_threads());
+}
+
+void log_start(trainer::Log& log, const trainer::RunConfig& config, const distill::MadeTask& made,
+               int ranks) {
+  log.info(start_text(config, *made.task, ranks));
+  if (!made.report.layers.empty()) {
+    log.info("quantisation:\n" + made.report.to_string());
+  }
+}
+
+bool is_done(const trainer::RunConfig& config, const std::optional<trainer::CheckpointState>& resume) {
+  return resume && resume->step >= config.train.max_steps && read_finished(run_path(config)).has_value();
+}
+
+// The trainer's inputs, from a folder that is ours now.
+trainer::TrainerInputs claim_inputs(const trainer::RunConfig& config, const TrainingSources& sources,
+                                    const std::string& identity, const TrainingOptions& options,
+                                    trainer::Collective& collective) {
+  trainer::TrainerInputs inputs;
+  inputs.incarnation = claim(config, identity, collective);
+  inputs.config = config;
+  inputs.run_folder = run_path(config);
+  inputs.identity = identity;
+  inputs.texts = checkpoint_texts(sources);
+  inputs.train = sources.train;
+  inputs.validation = sources.validation;
+  inputs.stop_at = options.stop_at;
+  inputs.log = std::make_shared<trainer::Log>(inputs.run_folder, collective.rank(), options.verbosity);
+  inputs.progress = trainer::progress_style({.rank = collective.rank(),
+                                             .is_terminal = isatty(STDERR_FILENO) != 0,
+                                             .quiet = options.verbosity == trainer::Verbosity::quiet,
+                                             .no_color = std::getenv("NO_COLOR") != nullptr});
+  return inputs;
+}
+
+int run_trainer(trainer::TrainerInputs inputs, distill::Task& task, trainer::Collective& collective) {
+  const std::shared_ptr<trainer::Log> log = inputs.log;
+  const fs::path run = inputs.run_folder;
+  const std::int64_t last_step = inputs.config.train.max_steps;
+  trainer::Trainer trainer(std::move(inputs), task, collective);
+  if (trainer.run() == trainer::Outcome::stopped) {
+    return kRunAgain;
+  }
+  if (collective.rank() == 0) {
+    write_finished(run, {last_step, quant::parameter_hash(task.model())});
+  }
+  log->info("finished: " + run.string());
+  return kDone;
+}
+
+int train_on(trainer::Collective& collective, trainer::RunConfig config, const TrainingOptions& options) {
+  trainer::check_config(config, collective.size());
+  trainer::Log log(collective.rank(), options.verbosity);
+  const TrainingSources sources = load_training_sources(config);
+  record_tokenizer_geometry(config, sources);
+  const std::string identity = run_identity(config, sources);
+  std::optional<trainer::CheckpointState> resume = find_resume(config, identity, options.resume, log);
+  if (is_done(config, resume)) {
+    log.info(
+        fmt::format("{} is finished at step {}: nothing to do", run_path(config).string(), resume->step));
+    return kDone;
+  }
+  distill::TaskInputs inputs = task_inputs(config, sources);
+  inputs.resume = resume.has_value();
+  const distill::MadeTask made = distill::make_task(inputs);
+  if (options.dry_run) {
+    log_start(log, config, made, collective.size());
+    return kDone;
+  }
+  trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
+  trainer_inputs.resume_from = std::move(resume);
+  log_start(*trainer_inputs.log, config, made, collective.size());
+  return run_trainer(std::move(trainer_inputs), *made.task, collective);
+}
+
+}  // namespace
+
+int train(trainer::RunConfig config, const TrainingOptions& options) {
+  return run_on_ranks(config.parallel,
+                      [&](trainer::Collective& collective) { return train_on(collective, config, options); });
+}
+
+}  // namespace bitlaw::launch

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Bad input, one case at a time, with the real program: each ends with code 2, one clear message and nothing lost.
+
+usage: bad_input.py BITLAW MPIEXEC
+A message has the grammar: error: what is wrong, with its value [why it matters]; what to do.
+"""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BITLAW, MPIEXEC = sys.argv[1:3]
+ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1",
+                   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+failures = []
+
+TOKENIZER = """
+run: {name: tokenizer, seed: 1}
+task: {kind: tokenizer}
+data: {train: images/train, validation: images/test}
+model:
+  family: vq
+  vq: {image_channels: 1, base_channels: 8, channel_multipliers: [1, 1, 1], res_blocks: 1, attention: false,
+       middle: false, group_norm_groups: 4, latent_channels: 4, codebook_size: 32, patch_nums: [1, 2, 4],
+       phi_convolutions: 3}
+train: {global_batch_size: 8, micro_batch_size: 8, max_steps: 2, precision: fp32}
+eval: {samples: 8, micro_batch_size: 4}
+"""
+TEACHER = """
+run: {name: teacher, seed: 1}
+task: {kind: pretrain}
+data: {train: tokens/train, validation: tokens/test}
+tokenizer: {from: runs/tokenizer}
+model: {family: var, depth: 1, width: 32, num_heads: 2}
+train: {global_batch_size: 8, micro_batch_size: 4, max_steps: 2, ema_decay: 0.9, precision: fp32}
+checkpoint: {interval: 1}
+eval: {samples: 8, micro_batch_size: 4}
+"""
+STUDENT = TEACHER.replace("name: teacher", "name: student").replace("kind: pretrain", "kind: distill").replace(
+    "num_heads: 2}", "num_heads: 2, init: teacher}") + """
+quant: {method: lsq, weights: {num_bits: 3, strategy: group, group_size: 16}, ignore: [head]}
+distill: {teacher: runs/teacher, loss: topkld, top_k: 8}
+"""
+
+
+def run(*arguments, ranks=0, shell_prefix=""):
+    command = [BITLAW, *arguments]
+    if ranks:
+        command = [MPIEXEC, "-np", str(ranks), *command]
+    if shell_prefix:
+        command = ["bash", "-c", shell_prefix + ' exec "$@"', "bash", *command]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def must_work(*arguments, code=0, **options):
+    returned, out, err = run(*arguments, **options)
+    if returned != code:
+        sys.exit(f"preparation failed: {arguments} gave {returned}, not {code}\n{out}\n{err}")
+    return out
+
+
+def refuse(name, arguments, *expected, code=2, **options):
+    returned, _, err = run(*arguments, **options)
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    problems = []
+    if returned != code:
+        problems.append(f"code {returned}, not {code}")
+    if len(lines) < 1:
+        problems.append("no line starts with 'error:'")
+    message = err[err.find("error:"):] if lines else err
+    problems += [f"message lacks {text!r}" for text in expected if text not in message]
+    if lines and ("[" not in message or "]" not in message or ";" not in message):
+        problems.append("message has no [reason]; remedy")
+    print(f"{'FAILED' if problems else 'ok':7} {name}: {message.strip()[:400]}")
+    if problems:
+        failures.append(name)
+        print("        " + "; ".join(problems))
+
+
+def write_idx(folder, split, count):
+    folder.mkdir(exist_ok=True)
+    pixels = bytes((37 * i * i + 11 * i + i // 7) % 256 for i in range(count * 256))
+    (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 16, 16) + pixels)
+    (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) +
+                                                        bytes(i % 4 for i in range(count)))
+
+
+def prepare():
+    write_idx(Path("raw"), "train", 64)
+    write_idx(Path("raw"), "t10k", 16)
+    for name, text in (("tokenizer", TOKENIZER), ("teacher", TEACHER), ("student", STUDENT)):
+        Path(f"{name}.yaml").write_text(text)
+    for split in ("train", "test"):
+        must_work("data", "import", "raw", "--split", split, "--out", f"images/{split}")
+    must_work("train", "-c", "tokenizer.yaml")
+    must_work("train", "-c", "tokenizer.yaml", "run.name=tokenizer2", "run.seed=2")
+    for split in ("train", "test"):
+        must_work("data", "tokenize", "--tokenizer", "runs/tokenizer", "--in", f"images/{split}", "--out",
+                  f"tokens/{split}")
+    must_work("train", "-c", "teacher.yaml")
+    must_work("train", "-c", "student.yaml")
+
+
+def hash_of(path):
+    return json.loads(must_work("inspect", path, "--json"))["state_hash"]
+
+
+def first_shard(folder):
+    return sorted(Path(folder).glob("*.h5"))[0]
+
+
+def damaged_copy(name, damage):
+    shutil.copytree("tokens/train", f"tokens/{name}")
+    damage(first_shard(f"tokens/{name}"))
+    return f"data.train=tokens/{name}"
+
+
+def flip_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def configuration():
+    fresh = ["run.name=fresh"]
+    refuse("several mistakes at once", ["train", "-c", "teacher.yaml", *fresh, "optim.lrr=1", "train.max_steps=many",
+                                        "model.depth=0", "task.kind=pretrian"],
+           "lrr", "optim.lr", "max_steps", "depth", "pretrain")
+    refuse("indivisible batch", ["train", "-c", "teacher.yaml", *fresh, "train.micro_batch_size=3"], "8", "3")
+    refuse("world size that does not fit", ["train", "-c", "teacher.yaml", *fresh], "global_batch_size", "3", ranks=3)
+    refuse("head reverse, tail forward, naive",
+           ["train", "-c", "student.yaml", *fresh, "distill.head=reverse", "distill.tail=forward",
+            "distill.norm=naive"], "naive")
+    refuse("top_k above V", ["train", "-c", "student.yaml", *fresh, "distill.top_k=33"], "top_k", "33", "32")
+    refuse("group size that does not divide",
+           ["train", "-c", "student.yaml", *fresh, "quant.weights.group_size=24"], "24", "32")
+    refuse("pattern that matches nothing", ["train", "-c", "student.yaml", *fresh, "quant.ignore=[haed]"], "haed")
+    refuse("missing configuration", ["train", "-c", "nowhere.yaml"], "nowhere.yaml")
+    if Path("runs/fresh").exists():
+        failures.append("a refused configuration left runs/fresh")
+
+
+def shards():
+    fresh = ["train", "-c", "teacher.yaml", "run.name=fresh"]
+    refuse("no data set", [*fresh, "data.train=tokens/nowhere"], "tokens/nowhere")
+    refuse("missing shard", [*fresh, damaged_copy("missing", lambda path: path.unlink())], "missing")
+    refuse("truncated shard", [*fresh, damaged_copy("short", lambda path: os.truncate(path, 2000))], "truncated")
+    refuse("bit-flipped shard", [*fresh, damaged_copy("flipped", flip_bit)], "checksum")
+    refuse("tokens of another tokenizer", [*fresh, "tokenizer.from=runs/tokenizer2"], "tokenizer")
+    write_idx(Path("empty"), "train", 0)
+    refuse("empty data set", ["data", "import", "empty", "--split", "train", "--out", "images/empty"], "empty")
+    refuse("images that are none", ["data", "import", "runs", "--out", "images/none"], "runs")
+
+
+def runs():
+    fresh = ["train", "-c", "teacher.yaml", "run.name=fresh"]
+    before = hash_of("runs/teacher")
+    refuse("folder of another configuration", ["train", "-c", "teacher.yaml", "optim.lr=0.5"], "optim.lr", "0.5")
+    refuse("checkpoint of another model", [*fresh, "--resume", "runs/student/checkpoints/step-00000002"], "another")
+    shutil.copytree("runs/teacher/checkpoints/step-00000002", "unmarked")
+    Path("unmarked/COMMITTED").unlink()
+    refuse("checkpoint without marker", [*fresh, "--resume", "unmarked"], "COMMITTED")
+    refuse("run without checkpoints", ["inspect", "images"], "images")
+    must_work("train", "-c", "teacher.yaml", "run.name=teacher4", "model.depth=1", "tokenizer.from=runs/tokenizer")
+    small = ["train", "-c", "tokenizer.yaml", "run.name=tokenizer16", "model.vq.codebook_size=16"]
+    must_work(*small)
+    for split in ("train", "test"):
+        must_work("data", "tokenize", "--tokenizer", "runs/tokenizer16", "--in", f"images/{split}", "--out",
+                  f"tokens16/{split}")
+    refuse("teacher with another vocabulary",
+           ["train", "-c", "student.yaml", "run.name=fresh", "model.init=random", "tokenizer.from=runs/tokenizer16",
+            "data.train=tokens16/train", "data.validation=tokens16/test"], "16", "32")
+    if hash_of("runs/teacher") != before:
+        failures.append("runs/teacher changed")
+
+
+def disks():
+    refuse("folder that cannot be made", ["train", "-c", "teacher.yaml", "run.name=fresh", "run.dir=/proc/runs"],
+           "/proc/runs")
+    refuse("export that cannot be written", ["export", "runs/student", "--out", "/proc/export"], "/proc/export")
+    must_work("train", "-c", "teacher.yaml", "run.name=limited", "--stop-at", "1", code=75)
+    before = hash_of("runs/limited")
+    refuse("full disk at a save", ["train", "-c", "teacher.yaml", "run.name=limited"], "runs/limited",
+           shell_prefix="ulimit -f 16;")
+    if hash_of("runs/limited") != before:
+        failures.append("a save on a full disk cost the checkpoint before it")
+    must_work("train", "-c", "teacher.yaml", "run.name=limited")
+    if hash_of("runs/limited") != hash_of("runs/teacher"):
+        failures.append("the run that met a full disk ended with other weights")
+    refuse("full disk at an export", ["export", "runs/student", "--out", "export"], "export",
+           shell_prefix="ulimit -f 4;")
+    left = [str(path) for path in Path("export").glob("*")]
+    if left:
+        failures.append(f"a failed export left {left}")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="bitlaw-bad-input-") as folder:
+        os.chdir(folder)
+        prepare()
+        for part in (configuration, shards, runs, disks):
+            part()
+        os.chdir("/")
+    if failures:
+        sys.exit("FAILED: " + "; ".join(failures))
+
+
+main()

@@ -1,0 +1,99 @@
+// Export and its proof, on a small quantised VAR that needs no run.
+#include "launch/model_export.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "launch/commands/command.h"
+#include "quant/containers/model_state.h"
+#include "quant/prepare.h"
+
+namespace bitlaw::launch {
+namespace {
+namespace fs = std::filesystem;
+
+trainer::RunConfig small_config(std::int64_t bits) {
+  trainer::RunConfig config;
+  config.run.name = "small";
+  config.model.depth = 2;
+  config.model.width = 32;
+  config.model.num_heads = 2;
+  config.model.vq.patch_nums = {1, 2, 4};
+  config.model.vq.codebook_size = 32;
+  config.model.vq.latent_channels = 8;
+  config.quant.method = quant::Method::lsq;
+  config.quant.weights.num_bits = bits;
+  config.quant.weights.strategy = quant::Strategy::group;
+  config.quant.weights.group_size = 16;
+  config.quant.ignore = {"head"};
+  return config;
+}
+
+LoadedModel make_trained(const trainer::RunConfig& config, std::uint64_t seed) {
+  LoadedModel loaded;
+  loaded.origin.config = config;
+  loaded.origin.num_classes = 10;
+  loaded.origin.tokenizer = config.model.vq;
+  loaded.model = distill::make_model(config.model, config.model.vq, 10);
+  distill::initialise(dynamic_cast<distill::Var&>(*loaded.model), 0.5, seed);
+  quant::prepare(*loaded.model, config.quant, quant::ScaleInit::from_weights);
+  loaded.model->eval();
+  loaded.origin.parameter_hash = quant::parameter_hash(*loaded.model);
+  return loaded;
+}
+
+class ModelExport : public testing::TestWithParam<std::int64_t> {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("bitlaw-export-" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path folder_;
+};
+
+TEST_P(ModelExport, IsProvedEqualAndNamesWhatItHolds) {
+  const LoadedModel trained = make_trained(small_config(GetParam()), 3);
+  const VerifyReport report = export_model(trained, Weights::model, folder_ / "model.h5");
+  EXPECT_EQ(report.packed_layers,
+            2 * 5 + 1);  // qkv, proj, fc1, fc2, ada_lin of two blocks; ada_lin of the head
+  EXPECT_GT(report.other_tensors, 0);
+  EXPECT_EQ(exported_weights(folder_ / "model.h5"), Weights::model);
+  const LoadedModel rebuilt = load_model(folder_ / "model.h5", Weights::model);
+  EXPECT_TRUE(rebuilt.origin.is_export);
+  EXPECT_EQ(rebuilt.origin.parameter_hash, trained.origin.parameter_hash);
+  EXPECT_FALSE(fs::exists(folder_ / "model.h5.unverified"));
+}
+
+TEST_P(ModelExport, OneChangedMasterIsFound) {
+  const trainer::RunConfig config = small_config(GetParam());
+  export_model(make_trained(config, 3), Weights::model, folder_ / "model.h5");
+  LoadedModel other = make_trained(config, 3);
+  {
+    const at::NoGradGuard no_grad;
+    quant::linear_layers(*other.model).front().second->weight.neg_();
+  }
+  try {
+    verify_model(other, folder_ / "model.h5");
+    FAIL() << "was accepted";
+  } catch (const VerifyError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("codes differ"));
+  }
+}
+
+TEST_P(ModelExport, AnotherRunsHashIsFound) {
+  LoadedModel trained = make_trained(small_config(GetParam()), 3);
+  export_model(trained, Weights::model, folder_ / "model.h5");
+  trained.origin.parameter_hash = "0";
+  EXPECT_THROW(verify_model(trained, folder_ / "model.h5"), VerifyError);
+}
+
+INSTANTIATE_TEST_SUITE_P(Bits, ModelExport, testing::Values(2, 3, 4, 8));
+
+}  // namespace
+}  // namespace bitlaw::launch

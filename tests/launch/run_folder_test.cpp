@@ -1,0 +1,73 @@
+// Run folders: one folder belongs to one run.
+#include "launch/run_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::launch {
+namespace {
+namespace fs = std::filesystem;
+
+class RunFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    config_.run.dir =
+        (fs::temp_directory_path() / ("bitlaw-run-folder-" + std::to_string(getpid()))).string();
+    config_.run.name = "r";
+    fs::remove_all(config_.run.dir);
+  }
+  void TearDown() override { fs::remove_all(config_.run.dir); }
+
+  trainer::RunConfig config_;
+};
+
+TEST_F(RunFolder, EveryStartGetsTheNextIncarnation) {
+  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 1), 1);
+  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 2), 2);
+  for (const char* name : {"config.yaml", "env.json", "cmd.txt", "identity.yaml"}) {
+    EXPECT_TRUE(fs::exists(run_path(config_) / name)) << name;
+  }
+}
+
+TEST_F(RunFolder, AnotherConfigurationIsRefusedByKey) {
+  claim_run_folder(config_, "optim:\n  lr: 0.001\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1);
+  try {
+    claim_run_folder(config_, "optim:\n  lr: 0.002\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1);
+    FAIL() << "was accepted";
+  } catch (const data::InputError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("optim.lr: 0.001 -> 0.002"));
+    EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("betas")));
+  }
+}
+
+TEST_F(RunFolder, DifferencesNameKeysThatCameAndWent) {
+  EXPECT_EQ(identity_difference("a:\n  x: 1\n", "a:\n  x: 1\n"), "");
+  EXPECT_EQ(identity_difference("a:\n  x: 1\n", "a:\n  y: 1\n"), "a.y: absent -> 1, a.x: 1 -> absent");
+  EXPECT_EQ(identity_difference("a:\n  x:\n    - 1\n    - 2\n", "a:\n  x:\n    - 1\n    - 3\n"),
+            "a.x:  - 1 - 2 ->  - 1 - 3");
+}
+
+TEST_F(RunFolder, TheFinishedMarkSurvivesARoundTrip) {
+  claim_run_folder(config_, "a: 1\n", 1);
+  EXPECT_FALSE(read_finished(run_path(config_)).has_value());
+  write_finished(run_path(config_), {120, "abc"});
+  const auto mark = read_finished(run_path(config_));
+  ASSERT_TRUE(mark.has_value());
+  EXPECT_EQ(mark->step, 120);
+  EXPECT_EQ(mark->parameter_hash, "abc");
+}
+
+TEST_F(RunFolder, AFolderThatCannotBeMadeIsTheSitesMistake) {
+  std::ofstream(config_.run.dir) << "a file where the folder should be";
+  EXPECT_THROW(claim_run_folder(config_, "a: 1\n", 1), data::InputError);
+}
+
+}  // namespace
+}  // namespace bitlaw::launch
