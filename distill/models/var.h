@@ -28,10 +28,11 @@ struct VarShape {
 };
 VarShape var_shape(const ModelConfig& config, const VqConfig& tokenizer, std::int64_t num_classes);
 
-// Keys and values of the scales seen so far, per block; lives for one sampling run.
+// Keys and values of the scales seen so far, per block; lives for one sampling run with one set of labels.
 struct KvCache {
   std::vector<at::Tensor> keys;  // [B, H, L_seen, D]
   std::vector<at::Tensor> values;
+  std::vector<at::Tensor> modulations;  // AdaLN vectors of the blocks and the head: the same at all scales
 };
 
 class Var : public quant::Layer {
@@ -47,8 +48,12 @@ class Var : public quant::Layer {
                            KvCache& cache);
   void set_activation_checkpointing(bool on);
   const VarShape& shape() const;
+  quant::BufferRole buffer_role(std::string_view name) const override;
 
  private:
+  at::Tensor embed(const at::Tensor& cond_BC, const at::Tensor& input_BTE, std::int64_t begin) const;
+  void start_cache(const at::Tensor& cond_BC, KvCache& cache) const;
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

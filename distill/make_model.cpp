@@ -1,0 +1,14 @@
+// The bare networks that a configuration describes.
+#include "distill/make_task.h"
+#include "distill/models/var.h"
+#include "distill/models/vq_tokenizer.h"
+
+namespace bitlaw::distill {
+
+std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,
+                                              std::int64_t num_classes) {
+  if (model.family == Family::vq) return std::make_shared<VqTokenizer>(model.vq);
+  return std::make_shared<Var>(var_shape(model, tokenizer, num_classes));
+}
+
+}  // namespace bitlaw::distill
