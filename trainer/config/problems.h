@@ -14,17 +14,12 @@ class Problems {
   void add(const std::string& what, const std::string& why, const std::string& remedy);
   // One that another part of the program has found, under the key that led to it.
   void add(const std::string& key, const data::InputError& error);
-  bool empty() const { return entries_.empty(); }
-  std::vector<std::string> messages() const;
+  bool empty() const { return messages_.empty(); }
+  const std::vector<std::string>& messages() const { return messages_; }
   void throw_if_any() const;  // data::InputError that holds all of them
 
  private:
-  struct Entry {
-    std::string what;
-    std::string why;
-    std::string remedy;
-  };
-  std::vector<Entry> entries_;
+  std::vector<std::string> messages_;
 };
 
 }  // namespace bitlaw::trainer

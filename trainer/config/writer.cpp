@@ -16,9 +16,10 @@ std::string write_filtered(RunConfig config, const FieldWriter::KeyFilter& wante
 }
 
 // What may change on resume: names and places (the caller adds the hashes of what lies there), and what does
-// not reach the numbers.
+// not reach the numbers. max_steps may grow while the schedule up to the resumed step stays the same, which
+// only the step can tell.
 bool decides_bits(const std::string& key) {
-  static constexpr std::array<std::string_view, 13> kFree = {"run.name",
+  static constexpr std::array<std::string_view, 14> kFree = {"run.name",
                                                              "run.dir",
                                                              "run.device",
                                                              "data.train",
@@ -30,7 +31,8 @@ bool decides_bits(const std::string& key) {
                                                              "eval",
                                                              "log",
                                                              "distill.teacher",
-                                                             "train.micro_batch_size"};
+                                                             "train.micro_batch_size",
+                                                             "train.max_steps"};
   return std::find(kFree.begin(), kFree.end(), key) == kFree.end();
 }
 
@@ -41,15 +43,11 @@ std::string write_config(const RunConfig& config) {
 }
 
 std::string identity_yaml(const RunConfig& config) {
-  // A constant learning rate does not know the last step, so max_steps may change; a cosine does.
-  const bool steps_matter = config.schedule.kind != ScheduleKind::constant;
   RunConfig reduced = config;
   if (reduced.model.init != "random" && reduced.model.init != "teacher") {
     reduced.model.init = "path";
   }
-  return write_filtered(reduced, [&](const std::string& key) {
-    return decides_bits(key) && (steps_matter || key != "train.max_steps");
-  });
+  return write_filtered(reduced, decides_bits);
 }
 
 }  // namespace bitlaw::trainer

@@ -3,15 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 
 #include "data/formats/input_error.h"
-#include "tests/trainer/test_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace bitlaw::trainer {
 namespace {
 
 using testing::HasSubstr;
+
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
 
 std::string error_of(const std::string& yaml) {
   try {
@@ -158,9 +164,9 @@ TEST(Reader, AliasesThatGrowAreStopped) {
 }
 
 TEST(Reader, LaterFilesAndOverridesWin) {
-  const TestFolder folder;
-  folder.write("a.yaml", "run: {name: a, seed: 3}\noptim: {lr: 0.1, betas: [0.8, 0.9]}\n");
-  folder.write("b.yaml", "run: {name: b}\noptim: {betas: [0.5, 0.6]}\n");
+  const test::TemporaryFolder folder;
+  write(folder / "a.yaml", "run: {name: a, seed: 3}\noptim: {lr: 0.1, betas: [0.8, 0.9]}\n");
+  write(folder / "b.yaml", "run: {name: b}\noptim: {betas: [0.5, 0.6]}\n");
   const RunConfig config =
       read_config({folder / "a.yaml", folder / "b.yaml"}, {"run.seed=5", "optim.lr=1e-4"});
   EXPECT_EQ(config.run.name, "b");
@@ -170,11 +176,11 @@ TEST(Reader, LaterFilesAndOverridesWin) {
 }
 
 TEST(Reader, IncludesAreReadFirstRelativeToTheFile) {
-  const TestFolder folder;
-  folder.write("base/base.yaml", "include: deeper.yaml\nrun: {name: base, seed: 2}\n");
-  folder.write("base/deeper.yaml", "run: {name: deeper, dir: there}\n");
-  folder.write("other.yaml", "optim: {lr: 0.25}\n");
-  folder.write("run.yaml", "include: [base/base.yaml, other.yaml]\nrun: {seed: 9}\n");
+  const test::TemporaryFolder folder;
+  write(folder / "base/base.yaml", "include: deeper.yaml\nrun: {name: base, seed: 2}\n");
+  write(folder / "base/deeper.yaml", "run: {name: deeper, dir: there}\n");
+  write(folder / "other.yaml", "optim: {lr: 0.25}\n");
+  write(folder / "run.yaml", "include: [base/base.yaml, other.yaml]\nrun: {seed: 9}\n");
   const RunConfig config = read_config({folder / "run.yaml"}, {});
   EXPECT_EQ(config.run.name, "base");
   EXPECT_EQ(config.run.dir, "there");
@@ -183,12 +189,12 @@ TEST(Reader, IncludesAreReadFirstRelativeToTheFile) {
 }
 
 TEST(Reader, BadIncludesAreReportedWhereTheyStand) {
-  const TestFolder folder;
-  folder.write("loop.yaml", "run: {name: a}\ninclude: loop.yaml\n");
-  folder.write("missing.yaml", "include: nowhere.yaml\n");
-  folder.write("error.yaml", "include: wrong.yaml\n");
-  folder.write("wrong.yaml", "\n\noptim: {lrr: 1}\n");
-  folder.write("empty.yaml", "");
+  const test::TemporaryFolder folder;
+  write(folder / "loop.yaml", "run: {name: a}\ninclude: loop.yaml\n");
+  write(folder / "missing.yaml", "include: nowhere.yaml\n");
+  write(folder / "error.yaml", "include: wrong.yaml\n");
+  write(folder / "wrong.yaml", "\n\noptim: {lrr: 1}\n");
+  write(folder / "empty.yaml", "");
   const auto message = [&](const std::string& name) {
     try {
       read_config({folder / name}, {});
@@ -209,10 +215,10 @@ TEST(Reader, BadIncludesAreReportedWhereTheyStand) {
 }
 
 TEST(Reader, OverridesReachIntoListsAndGroups) {
-  const TestFolder folder;
-  folder.write("a.yaml",
-               "quant: {activations: none, overrides: [{match: a, weights: {num_bits: 4}}, {match: b}]}\n"
-               "optim: {betas: [0.9, 0.95]}\n");
+  const test::TemporaryFolder folder;
+  write(folder / "a.yaml",
+        "quant: {activations: none, overrides: [{match: a, weights: {num_bits: 4}}, {match: b}]}\n"
+        "optim: {betas: [0.9, 0.95]}\n");
   const RunConfig config =
       read_config({folder / "a.yaml"},
                   {"quant.overrides.0.weights.num_bits=5", "quant.overrides.1.match='*.b'",
