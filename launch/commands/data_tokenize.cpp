@@ -1,0 +1,216 @@
+// bitlaw data tokenize: image shards -> token shards by a trained tokenizer, on any number of ranks.
+//
+// Shards of the result have a fixed size and are made in fixed batches by one thread each, so the result is
+// the same to the bit whatever the number of ranks.
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "data/formats/input_error.h"
+#include "data/shard_dataset.h"
+#include "data/shard_writer.h"
+#include "launch/commands/data_commands.h"
+#include "launch/exit_code.h"
+#include "launch/model_source.h"
+#include "trainer/stop_signal.h"
+
+namespace bitlaw::launch {
+namespace {
+
+constexpr std::int64_t kBatch = 64;
+
+struct Arguments {
+  std::string tokenizer;
+  std::string in;
+  std::string out;
+  std::int64_t samples_per_shard = 0;
+};
+
+struct Tokenizer {
+  std::shared_ptr<distill::VqTokenizer> model;
+  std::string hash;
+};
+
+Tokenizer open_tokenizer(const std::string& path) {
+  const LoadedModel loaded = load_model(path, Weights::model);
+  auto model = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
+  if (!model) {
+    throw data::InputError("--tokenizer " + path + " is not a tokenizer",
+                           "tokens come from a model of family vq",
+                           "name a run whose task.kind is tokenizer, or its export");
+  }
+  return {model, loaded.origin.parameter_hash};
+}
+
+void check_images(const data::ShardManifest& images, const distill::VqTokenizer& tokenizer,
+                  const Arguments& arguments) {
+  if (images.kind != "images") {
+    throw data::InputError("--in " + arguments.in + " holds " + images.kind, "a tokenizer reads images",
+                           "name a data set made by 'bitlaw data import'");
+  }
+  const std::int64_t side = tokenizer.image_side();
+  const std::vector<std::int64_t> wanted = {tokenizer.config().image_channels, side, side};
+  if (images.shape != wanted) {
+    throw data::InputError(fmt::format("--in {}: images of [{}], the tokenizer reads [{}]", arguments.in,
+                                       fmt::join(images.shape, ", "), fmt::join(wanted, ", ")),
+                           "tokens of other shapes would mean nothing",
+                           fmt::format("import the images with --size {} --channels {}", side, wanted[0]));
+  }
+}
+
+data::ShardManifest describe_tokens(const data::ShardManifest& images, const Tokenizer& tokenizer,
+                                    const Arguments& arguments) {
+  const distill::VqConfig& config = tokenizer.model->config();
+  data::ShardManifest tokens;
+  tokens.kind = "tokens";
+  tokens.samples = images.samples;
+  tokens.num_classes = images.num_classes;
+  tokens.class_names = images.class_names;
+  tokens.shape = {distill::token_count(config.patch_nums)};
+  tokens.vocab_size = config.codebook_size;
+  tokens.patch_nums = config.patch_nums;
+  tokens.tokenizer_hash = tokenizer.hash;
+  tokens.source = "tokens of " + arguments.in + " by " + arguments.tokenizer;
+  const std::string made_from =
+      fmt::format("tokenize 1 {} {} {}", images.content_hash, tokenizer.hash, arguments.samples_per_shard);
+  data::TensorHash hash;
+  hash.add("source", std::as_bytes(std::span(made_from)), 1);
+  tokens.source_hash = hash.hex();
+  return tokens;
+}
+
+template <class Stored>
+void store(const at::Tensor& tokens, std::byte* into) {
+  const std::int64_t* from = tokens.const_data_ptr<std::int64_t>();
+  std::transform(from, from + tokens.numel(), reinterpret_cast<Stored*>(into),
+                 [](std::int64_t token) { return static_cast<Stored>(token); });
+}
+
+void store_tokens(const at::Tensor& tokens, data::DType dtype, std::byte* into) {
+  switch (dtype) {
+    case data::DType::uint8:
+      return store<std::uint8_t>(tokens, into);
+    case data::DType::uint16:
+      return store<std::uint16_t>(tokens, into);
+    default:
+      return store<std::int32_t>(tokens, into);
+  }
+}
+
+class Tokenizing {
+ public:
+  Tokenizing(const data::ShardDataset& images, const Tokenizer& tokenizer, const data::ShardManifest& tokens)
+      : images_(images), tokenizer_(tokenizer), tokens_(tokens) {}
+
+  // False: asked to stop before the end of the shard.
+  bool make_shard(std::int64_t shard, const data::ShardWriter& writer) const {
+    const std::int64_t count = writer.samples_of(shard);
+    const std::size_t size = data::sample_bytes(tokens_);
+    std::vector<std::byte> samples(static_cast<std::size_t>(count) * size);
+    std::vector<std::int32_t> labels;
+    for (std::int64_t done = 0; done < count; done += kBatch) {
+      if (trainer::stop_requested()) return false;
+      std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(kBatch, count - done)));
+      std::iota(indices.begin(), indices.end(), writer.first_of(shard) + done);
+      const data::Batch batch = images_.read(indices);
+      const at::Tensor tokens = tokenizer_.model->encode(batch.images).to(at::kCPU).contiguous();
+      store_tokens(tokens, data::sample_dtype(tokens_),
+                   samples.data() + static_cast<std::size_t>(done) * size);
+      const std::int64_t* from = batch.labels.const_data_ptr<std::int64_t>();
+      std::transform(from, from + batch.size(), std::back_inserter(labels),
+                     [](std::int64_t label) { return static_cast<std::int32_t>(label); });
+    }
+    writer.write(shard, samples, labels);
+    return true;
+  }
+
+ private:
+  const data::ShardDataset& images_;
+  const Tokenizer& tokenizer_;
+  const data::ShardManifest& tokens_;
+};
+
+// Rank 0 makes the temporary folder; the others learn its name by its tag.
+std::unique_ptr<data::ShardWriter> open_writer(const std::string& out, const data::ShardManifest& tokens,
+                                               std::int64_t samples_per_shard,
+                                               trainer::Collective& collective) {
+  std::unique_ptr<data::ShardWriter> writer;
+  at::Tensor tag = at::zeros({1}, at::kLong);
+  if (collective.rank() == 0) {
+    writer = std::make_unique<data::ShardWriter>(out, tokens, samples_per_shard);
+    tag.fill_(writer->tag());
+  }
+  collective.broadcast(tag, 0).wait();
+  if (!writer) {
+    writer = std::make_unique<data::ShardWriter>(out, tokens, samples_per_shard, tag.item<std::int64_t>());
+  }
+  return writer;
+}
+
+// In rounds of one shard a rank, so that all ranks learn of a wish to stop at the same place.
+void make_shards(const Tokenizing& tokenizing, const data::ShardWriter& writer,
+                 trainer::Collective& collective) {
+  const std::int64_t ranks = collective.size();
+  for (std::int64_t first = 0; first < writer.shard_count(); first += ranks) {
+    const std::int64_t shard = first + collective.rank();
+    const bool done = shard >= writer.shard_count() || tokenizing.make_shard(shard, writer);
+    at::Tensor stopped = at::full({1}, done ? 0 : 1, at::kLong);
+    collective.all_reduce(stopped, trainer::ReduceOp::maximum).wait();
+    if (stopped.item<std::int64_t>() != 0) {
+      throw trainer::StopRequested("tokenising was stopped; nothing is left of it");
+    }
+  }
+}
+
+int tokenize(const Arguments& arguments, trainer::Collective& collective) {
+  at::set_num_threads(1);  // sums inside the network must not depend on how many threads a rank has
+  const at::NoGradGuard no_grad;
+  const Tokenizer tokenizer = open_tokenizer(arguments.tokenizer);
+  const data::ShardDataset images(arguments.in);
+  check_images(images.manifest(), *tokenizer.model, arguments);
+  const data::ShardManifest tokens = describe_tokens(images.manifest(), tokenizer, arguments);
+  const bool made = data::already_made(arguments.out, tokens.source_hash);
+  std::optional<data::ShardManifest> result;
+  if (made) {
+    result = data::read_manifest(arguments.out);
+  } else {
+    const auto writer = open_writer(arguments.out, tokens,
+                                    arguments.samples_per_shard > 0 ? arguments.samples_per_shard
+                                                                    : data::default_samples_per_shard(tokens),
+                                    collective);
+    make_shards(Tokenizing(images, tokenizer, tokens), *writer, collective);
+    if (collective.rank() == 0) result = writer->commit();
+  }
+  collective.barrier();
+  if (collective.rank() == 0) print_made(arguments.out, *result, made);
+  return kDone;
+}
+
+}  // namespace
+
+void add_data_tokenize(CLI::App& data, Action& action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = data.add_subcommand(
+      "tokenize", "shards of images -> shards of tokens; start it with mpirun to use several processors");
+  command->add_option("--tokenizer", arguments->tokenizer, "run folder or export of the tokenizer")
+      ->required()
+      ->type_name("RUN|FILE");
+  command->add_option("--in", arguments->in, "folder of image shards")->required()->type_name("DIR");
+  command->add_option("--out", arguments->out, "folder to make")->required()->type_name("DIR");
+  command->add_option("--samples-per-shard", arguments->samples_per_shard, "default: 2048")
+      ->check(CLI::PositiveNumber);
+  command->callback([arguments, &action] {
+    action = [arguments] {
+      return run_on_ranks(trainer::ParallelConfig{},
+                          [&](trainer::Collective& collective) { return tokenize(*arguments, collective); });
+    };
+  });
+}
+
+}  // namespace bitlaw::launch
