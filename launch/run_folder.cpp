@@ -97,7 +97,7 @@ std::map<std::string, std::string> flatten(const std::string& yaml) {
     }
     const std::string_view body = line.substr(indent);
     if (body.front() == '-' || body.find(':') == std::string_view::npos) {
-      values[last_key] += " " + std::string(body);
+      values[last_key].append(" ").append(body);
       continue;
     }
     while (!path.empty() && path.back().first >= indent) {
@@ -106,7 +106,7 @@ std::map<std::string, std::string> flatten(const std::string& yaml) {
     last_key = path.empty() ? scalar_key(body) : path.back().second + "." + scalar_key(body);
     path.emplace_back(indent, last_key);
     const std::string_view value = body.substr(body.find(':') + 1);
-    values[last_key] += std::string(value.substr(std::min(value.find_first_not_of(' '), value.size())));
+    values[last_key].append(value.substr(std::min(value.find_first_not_of(' '), value.size())));
   }
   return values;
 }

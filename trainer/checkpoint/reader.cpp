@@ -1,6 +1,7 @@
 // Reads checkpoints at any world size, and finds the newest one that is whole.
 #include <ATen/ATen.h>
 
+#include "data/formats/input_error.h"
 #include "data/formats/tensor_io.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint/layout.h"

@@ -22,6 +22,8 @@ class ChangedKeys {
     std::string text;
     if constexpr (ListField<T>) {
       text = flow_list(member);
+    } else if constexpr (OptionalField<T>) {
+      text = member ? scalar_text(*member) : "";
     } else {
       text = scalar_text<T>(member);
     }
