@@ -65,7 +65,6 @@ quant::PackedModel pack(const LoadedModel& trained, Weights weights) {
   const quant::BitCount bits = quant::count_bits(*trained.model, rest_type(trained));
   packed.attributes["config"] = trainer::write_config(trained.origin.config);
   packed.attributes["model_bits"] = std::to_string(bits.model_bits());
-  packed.attributes["bits_per_weight"] = fmt::format("{:.6f}", bits.bits_per_weight());
   packed.attributes["source"] = source_json(trained.origin, weights);
   return packed;
 }
@@ -228,8 +227,15 @@ ExportSize export_size(const fs::path& file) {
   const quant::PackedModel stored = quant::read_native(file);
   ExportSize size;
   size.model_bits = std::stoll(stored.attributes.at("model_bits"));
-  size.bits_per_weight = std::stod(stored.attributes.at("bits_per_weight"));
   size.file_bytes = fs::file_size(file);
+  double values = 0.0;
+  double bits = 0.0;
+  for (const auto& [name, packed] : stored.weights) {
+    const auto count = static_cast<double>(packed.out_features * packed.in_features);
+    values += count;
+    bits += count * packed.spec.bits_per_weight(packed.out_features, packed.in_features);
+  }
+  size.bits_per_weight = values > 0.0 ? bits / values : 32.0;  // nothing packed: full precision
   return size;
 }
 
