@@ -9,8 +9,7 @@ namespace bitlaw::launch {
 void ConfigArguments::add_to(CLI::App& command) {
   command.add_option("-c,--config", files, "configuration file (YAML); repeatable, later ones win")
       ->required()
-      ->expected(1)
-      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("FILE");
   command
       .add_option("overrides", overrides, "single keys, e.g. optim.lr=1e-4 (see 'bitlaw config --reference')")

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-BITLAW, MPIEXEC = sys.argv[1:3]
+BITLAW, MPIEXEC = (shutil.which(path) or path for path in (os.path.abspath(sys.argv[1]), sys.argv[2]))
 ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1",
                    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
 failures = []

@@ -5,8 +5,12 @@ namespace bitlaw::data::hdf5 {
 
 namespace {
 
+// The library is one per process, so is its lock. Its clean-up at exit is switched off before its first use:
+// every handle here has an owner, and after a close that failed (disk full) that clean-up touches a file that
+// is gone.
 std::mutex& library_mutex() {
-  static std::mutex mutex;  // the library is one per process, so is its lock
+  static std::mutex mutex;
+  [[maybe_unused]] static const herr_t no_clean_up = H5dont_atexit();
   return mutex;
 }
 
