@@ -7,9 +7,9 @@
 #include <cmath>
 #include <optional>
 
+#include "quant/kernels/exponential.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/kernels/token_quant.h"
-#include "quant/learned_scale.h"
 
 namespace bitlaw::quant {
 
@@ -97,11 +97,11 @@ at::Tensor log_scale_gradient(const QuantSpec& spec, const FakeQuantInputs& inpu
     sums = at::full({1, 1}, static_cast<float>(sum), row_sums.options());
   }
   at::Tensor result = at::empty_like(inputs.log_scale);
-  const auto* log_scale = inputs.log_scale.const_data_ptr<float>();
-  const auto* sum = sums.const_data_ptr<float>();
   auto* into = result.mutable_data_ptr<float>();
+  unrounded_scales(inputs.log_scale.const_data_ptr<float>(), result.numel(), into);
+  const auto* sum = sums.const_data_ptr<float>();
   for (std::int64_t i = 0; i < result.numel(); ++i) {
-    into[i] = sum[i] * static_cast<float>(factor) * unrounded_scale(log_scale[i]);
+    into[i] *= sum[i] * static_cast<float>(factor);
   }
   return result;
 }

@@ -13,10 +13,6 @@ at::ScalarType compute_type(at::DeviceType device) {
   return at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : at::kFloat;
 }
 
-at::Tensor as_type(const at::Tensor& x, at::ScalarType type) {
-  return x.defined() ? x.to(type) : x;
-}
-
 }  // namespace
 
 BufferRole Layer::buffer_role(std::string_view /*name*/) const {
@@ -38,25 +34,28 @@ at::Tensor Linear::effective_weight() {
   return weight_quantizer_ ? weight_quantizer_->forward(weight) : rest(weight);
 }
 
-at::Tensor Linear::weight_as(at::ScalarType type) {
-  return weight_quantizer_ ? weight_quantizer_->forward(weight, type) : as_type(rest(weight), type);
-}
-
 at::Tensor Linear::effective_bias() const {
   return rest(bias);
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) {
-  return forward_with_bias(x, effective_bias());
+  const at::ScalarType type = compute_type(x.device().type());
+  return product(x, round_straight_through(bias, rest_dtype(), type), type);
 }
 
 at::Tensor Linear::forward_with_bias(const at::Tensor& x, const at::Tensor& with_bias) {
   const at::ScalarType type = compute_type(x.device().type());
+  return product(x, with_bias.to(type), type);
+}
+
+at::Tensor Linear::product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type) {
   at::Tensor input = x.to(type);
   if (activation_spec_) {
     input = fake_quantise_tokens(input, *activation_spec_);
   }
-  return at::linear(input, weight_as(type), as_type(with_bias, type));
+  const at::Tensor multiplied = weight_quantizer_ ? weight_quantizer_->forward(weight, type)
+                                                  : round_straight_through(weight, rest_dtype(), type);
+  return at::linear(input, multiplied, with_bias);
 }
 
 void Linear::attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations) {

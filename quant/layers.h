@@ -61,7 +61,7 @@ class Linear : public Layer {
   at::Tensor bias;
 
  private:
-  at::Tensor weight_as(at::ScalarType type);  // effective_weight(), rounded once to `type`
+  at::Tensor product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type);
 
   std::shared_ptr<Quantizer> weight_quantizer_;  // registered as "weight_quantizer"
   std::optional<QuantSpec> activation_spec_;

@@ -9,6 +9,7 @@
 #include "data/formats/input_error.h"
 #include "quant/affine.h"
 #include "quant/fake_quant_function.h"
+#include "quant/kernels/exponential.h"
 #include "quant/learned_scale.h"
 
 namespace bitlaw::quant {

@@ -38,4 +38,12 @@ at::Tensor round_straight_through(const at::Tensor& x, RestType type) {
   return RoundStraightThrough::apply(x, scalar_type_of(type));
 }
 
+at::Tensor round_straight_through(const at::Tensor& x, RestType type, at::ScalarType compute) {
+  if (!x.defined()) {
+    return x;
+  }
+  // The gradient of a conversion is the gradient, converted back: straight through as well.
+  return scalar_type_of(type) == compute ? x.to(compute) : round_straight_through(x, type).to(compute);
+}
+
 }  // namespace bitlaw::quant

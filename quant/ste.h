@@ -13,4 +13,7 @@ at::ScalarType scalar_type_of(RestType type);
 // undefined.
 at::Tensor round_straight_through(const at::Tensor& x, RestType type);
 
+// The same, then rounded to `compute`: the operand of a matrix product. One pass where one is enough.
+at::Tensor round_straight_through(const at::Tensor& x, RestType type, at::ScalarType compute);
+
 }  // namespace bitlaw::quant

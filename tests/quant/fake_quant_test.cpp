@@ -3,7 +3,6 @@
 #include "quant/kernels/fake_quant.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <bit>
 #include <cmath>
@@ -14,6 +13,7 @@
 #include "quant/kernels/bfloat16.h"
 #include "quant/kernels/fake_quant_math.h"
 #include "tests/quant/support.h"
+#include "tests/quant/targets.h"
 
 namespace bitlaw::quant {
 namespace {
@@ -69,29 +69,7 @@ int zero_point_at(const Case& test, const Inputs& inputs, std::int64_t i) {
   return test.spec.fields().symmetric ? 0 : inputs.parameters.zero_point[scale_index(test, i)];
 }
 
-class FakeQuant : public testing::Test {
- protected:
-  ~FakeQuant() override { hwy::SetSupportedTargetsForTest(0); }
-
-  // body() once per instruction set.
-  template <class Body>
-  void for_each_target(const Body& body) {
-    hwy::SetSupportedTargetsForTest(0);
-    const std::int64_t supported = hwy::SupportedTargets();
-    int targets = 0;
-    for (std::int64_t left = supported; left != 0; left &= left - 1) {
-      const std::int64_t target = left & -left;
-      hwy::SetSupportedTargetsForTest(target);
-      SCOPED_TRACE(hwy::TargetName(target));
-      body();
-      ++targets;
-    }
-    hwy::SetSupportedTargetsForTest(0);
-    EXPECT_GE(targets, 1);
-  }
-};
-
-TEST_F(FakeQuant, ForwardAndCodesEqualTheReferenceToTheBit) {
+TEST(FakeQuant, ForwardAndCodesEqualTheReferenceToTheBit) {
   for (const Case& test : cases()) {
     const Inputs inputs = inputs_of(test);
     const std::size_t count = inputs.w.size();
@@ -148,7 +126,7 @@ Expected expected_gradients(const Case& test, const Inputs& inputs, const std::v
   return expected;
 }
 
-TEST_F(FakeQuant, BackwardGivesTheSameBitsOnEveryInstructionSet) {
+TEST(FakeQuant, BackwardGivesTheSameBitsOnEveryInstructionSet) {
   for (const Case& test : cases()) {
     const Inputs inputs = inputs_of(test);
     const std::size_t count = inputs.w.size();
@@ -179,7 +157,7 @@ TEST_F(FakeQuant, BackwardGivesTheSameBitsOnEveryInstructionSet) {
   }
 }
 
-TEST_F(FakeQuant, TouchesOnlyTheRowsOfTheRange) {
+TEST(FakeQuant, TouchesOnlyTheRowsOfTheRange) {
   const Case test{QuantSpec::parse("int4.channel.sym"), 4, 21};
   const Inputs inputs = inputs_of(test);
   for_each_target([&] {
@@ -191,7 +169,7 @@ TEST_F(FakeQuant, TouchesOnlyTheRowsOfTheRange) {
   });
 }
 
-TEST_F(FakeQuant, KeepsNaNAndHasNoNegativeZero) {
+TEST(FakeQuant, KeepsNaNAndHasNoNegativeZero) {
   const Case test{QuantSpec::parse("int4.channel.sym"), 1, 20};
   Inputs inputs = inputs_of(test);
   inputs.w.assign(20, -1e-9F);

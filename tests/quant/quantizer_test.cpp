@@ -10,7 +10,6 @@
 
 #include "data/formats/input_error.h"
 #include "quant/affine.h"
-#include "quant/learned_scale.h"
 #include "tests/quant/tensors.h"
 
 namespace bitlaw::quant {
@@ -211,24 +210,6 @@ TEST(Quantizer, RefusesWhatCannotBeQuantised) {
   EXPECT_THROW(quantizer.pack(weight), data::InputError);
   EXPECT_THROW(Quantizer(QuantSpec::parse("int8.token.sym"), Method::lsq, kOut, kIn), data::InputError);
   EXPECT_THROW(Quantizer(QuantSpec::parse("int4.g32.sym"), Method::lsq, kOut, kIn), data::InputError);
-}
-
-TEST(LearnedScale, LogarithmAndBackIsTheIdentityFor16BitTypes) {
-  for (const ScaleType type : {ScaleType::float16, ScaleType::bfloat16}) {
-    for (float scale = 1e-4F; scale < 100.0F; scale *= 1.0173F) {
-      const float rounded = round_to(scale, type);
-      EXPECT_EQ(scale_of_log(log_of_scale(rounded), type), rounded) << rounded;
-    }
-  }
-}
-
-TEST(LearnedScale, StaysPositiveAndFinite) {
-  EXPECT_EQ(scale_of_log(-100.0F, ScaleType::float16), 0x1p-14F);
-  EXPECT_EQ(scale_of_log(-17.0F, ScaleType::float16), 0x1p-24F);  // a subnormal number of float16
-  EXPECT_EQ(scale_of_log(100.0F, ScaleType::float16), 65504.0F);
-  EXPECT_EQ(scale_of_log(100.0F, ScaleType::float32), std::numeric_limits<float>::max());
-  EXPECT_EQ(scale_of_log(100.0F, ScaleType::bfloat16), 0x1.fep127F);
-  EXPECT_EQ(scale_of_log(-200.0F, ScaleType::float32), std::numeric_limits<float>::min());
 }
 
 TEST(TokenQuantisation, EqualsQuantisingEachRowByItsOwnScale) {

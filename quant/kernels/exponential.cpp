@@ -1,0 +1,125 @@
+#include "quant/kernels/exponential.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "quant/kernels/exponential.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include <hwy/highway.h>
+
+#include "quant/kernels/exponential_math.h"
+#include "quant/learned_scale.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace bitlaw::quant::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Doubles = hn::ScalableTag<double>;
+using Floats = hn::Rebind<float, Doubles>;
+using DoubleVector = hn::Vec<Doubles>;
+using FloatVector = hn::Vec<Floats>;
+
+HWY_INLINE FloatVector exponential(FloatVector argument) {
+  using C = ExponentialConstants;
+  const Doubles d;
+  const hn::RebindToUnsigned<Doubles> words;
+  const DoubleVector given = hn::PromoteTo(d, argument);
+  const DoubleVector lower =
+      hn::IfThenElse(hn::Lt(given, hn::Set(d, C::kLowest)), hn::Set(d, C::kLowest), given);
+  const DoubleVector x =
+      hn::IfThenElse(hn::Gt(lower, hn::Set(d, C::kHighest)), hn::Set(d, C::kHighest), lower);
+  const DoubleVector shifted = hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), hn::Set(d, C::kMagic));
+  const DoubleVector n = hn::Sub(shifted, hn::Set(d, C::kMagic));
+  const DoubleVector r =
+      hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))), hn::Mul(n, hn::Set(d, C::kLn2Low)));
+  DoubleVector sum = hn::Set(d, C::kTaylor[0]);
+  for (int k = 1; k < 12; ++k) {
+    sum = hn::Add(hn::Mul(sum, r), hn::Set(d, C::kTaylor[k]));
+  }
+  const auto exponent = hn::ShiftLeft<52>(hn::Add(hn::BitCast(words, shifted), hn::Set(words, 1023)));
+  const DoubleVector result = hn::Mul(sum, hn::BitCast(d, exponent));
+  const DoubleVector largest = hn::Set(d, C::kLargest);
+  return hn::DemoteTo(Floats(), hn::IfThenElse(hn::Gt(result, largest), largest, result));
+}
+
+// Positive x to the nearest float16, half to even; x <= 65504.
+HWY_INLINE FloatVector round_to_float16(FloatVector x) {
+  const Floats f;
+  const hn::RebindToUnsigned<Floats> words;
+  const auto bits = hn::BitCast(words, x);
+  const auto odd = hn::And(hn::ShiftRight<13>(bits), hn::Set(words, 1));
+  const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(words, 0xFFF))), hn::Set(words, ~0x1FFFU));
+  // Subnormal numbers are multiples of 2^-24, the distance of float32 numbers around 0.75.
+  const FloatVector magic = hn::Set(f, 0.75F);
+  const FloatVector subnormal = hn::Sub(hn::Add(x, magic), magic);
+  return hn::IfThenElse(hn::Lt(x, hn::Set(f, 0x1p-14F)), subnormal, hn::BitCast(f, rounded));
+}
+
+// Positive x to the nearest bfloat16, half to even; x is at most the largest bfloat16.
+HWY_INLINE FloatVector round_to_bfloat16(FloatVector x) {
+  const hn::RebindToUnsigned<Floats> words;
+  const auto bits = hn::BitCast(words, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF)));
+  return hn::BitCast(Floats(), hn::And(rounded, hn::Set(words, ~0xFFFFU)));
+}
+
+HWY_INLINE FloatVector storable(FloatVector scale, const ScaleLimits& limits) {
+  const Floats f;
+  const FloatVector largest = hn::Set(f, limits.largest);
+  const FloatVector finite = hn::IfThenElse(hn::Gt(scale, largest), largest, scale);
+  FloatVector rounded = finite;
+  if (limits.type == ScaleType::float16) {
+    rounded = round_to_float16(finite);
+  } else if (limits.type == ScaleType::bfloat16) {
+    rounded = round_to_bfloat16(finite);
+  }
+  return hn::IfThenElse(hn::Eq(rounded, hn::Zero(f)), hn::Set(f, limits.smallest), rounded);
+}
+
+void exponentials(const float* log_scale, std::int64_t count, float* into) {
+  const Floats f;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(exponential(hn::LoadU(f, log_scale + i)), f, into + i);
+  }
+  for (; i < count; ++i) {
+    into[i] = unrounded_scale(log_scale[i]);
+  }
+}
+
+void storable_exponentials(const float* log_scale, std::int64_t count, ScaleType type, float* into) {
+  const Floats f;
+  const ScaleLimits limits = limits_of(type);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(storable(exponential(hn::LoadU(f, log_scale + i)), limits), f, into + i);
+  }
+  for (; i < count; ++i) {
+    into[i] = scale_of_log(log_scale[i], type);
+  }
+}
+
+}  // namespace bitlaw::quant::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bitlaw::quant {
+
+namespace {
+HWY_EXPORT(exponentials);
+HWY_EXPORT(storable_exponentials);
+}  // namespace
+
+void unrounded_scales(const float* log_scale, std::int64_t count, float* into) {
+  HWY_DYNAMIC_DISPATCH(exponentials)(log_scale, count, into);
+}
+
+void scales_of_logs(const float* log_scale, std::int64_t count, ScaleType type, float* into) {
+  HWY_DYNAMIC_DISPATCH(storable_exponentials)(log_scale, count, type, into);
+}
+
+}  // namespace bitlaw::quant
+#endif  // HWY_ONCE
