@@ -67,8 +67,8 @@ std::vector<std::int64_t> read_shape(ByteStream& stream, const std::filesystem::
     if (stream.read(bytes.data(), bytes.size()) < bytes.size()) throw bad_idx(path, "ends in its header");
     const std::int64_t side = std::int64_t{bytes[0]} << 24 | std::int64_t{bytes[1]} << 16 |
                               std::int64_t{bytes[2]} << 8 | std::int64_t{bytes[3]};
-    if (side == 0 || side > kMostBytes / count) throw bad_idx(path, "claims an impossible size");
-    count *= side;
+    if (side > kMostBytes / count) throw bad_idx(path, "claims an impossible size");
+    count *= std::max<std::int64_t>(side, 1);  // an empty array is none too large
     shape.push_back(side);
   }
   return shape;

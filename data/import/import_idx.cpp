@@ -86,6 +86,11 @@ IdxPair read_pair(const fs::path& images_path, const fs::path& labels_path) {
                          labels_path.string() + " " + std::to_string(pair.labels.shape[0]) + " labels",
                      "every image needs its own label", "fetch both files of one data set");
   }
+  if (pair.images.shape[1] < 1 || pair.images.shape[2] < 1) {
+    throw InputError(images_path.string() + " holds images of " + std::to_string(pair.images.shape[2]) +
+                         " x " + std::to_string(pair.images.shape[1]) + " pixels",
+                     "there is nothing in them", "fetch the file again");
+  }
   return pair;
 }
 

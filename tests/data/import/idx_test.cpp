@@ -62,7 +62,13 @@ TEST_F(Idx, TruncatedTellsTheBytes) {
 TEST_F(Idx, ClaimsOfTheHeaderTakeNoMemory) {
   EXPECT_THAT(error_of(idx_bytes({0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, "")), HasSubstr("impossible size"));
   EXPECT_THAT(error_of(idx_bytes({1u << 30, 16, 16}, "abc")), HasSubstr("(3 of 274877906944 bytes"));
-  EXPECT_THAT(error_of(idx_bytes({0, 28, 28}, "")), HasSubstr("impossible size"));
+  EXPECT_THAT(error_of(idx_bytes({0, 0xFFFFFFFF, 0xFFFFFFFF}, "")), HasSubstr("impossible size"));
+}
+
+TEST_F(Idx, AnEmptyArrayIsNoDamage) {
+  EXPECT_EQ(error_of(idx_bytes({0, 28, 28}, "")), "");
+  EXPECT_TRUE(read_idx(path_).values.empty());
+  EXPECT_THAT(error_of(idx_bytes({0, 28, 28}, "x")), HasSubstr("has bytes after its last sample"));
 }
 
 TEST_F(Idx, DamagedGzipIsRefused) {

@@ -150,6 +150,14 @@ TEST_F(SmallIdx, RefusesDamagedSourcesAndLeavesNothing) {
   EXPECT_THAT(error(), AllOf(HasSubstr("holds 3 images"), HasSubstr("4 labels")));
   test::write_bytes(images, test::idx_bytes({4}, "abcd"));
   EXPECT_THAT(error(), HasSubstr("have 1 and 1 dimensions"));
+  test::write_bytes(images, test::idx_bytes({0, 2, 2}, ""));
+  const fs::path labels = source_ / "train-labels-idx1-ubyte";
+  const std::string four = test::bytes_of(labels);
+  test::write_bytes(labels, test::idx_bytes({0}, ""));
+  EXPECT_THAT(error(), HasSubstr("holds no samples [an empty data set trains nothing]"));
+  test::write_bytes(labels, four);
+  test::write_bytes(images, test::idx_bytes({4, 0, 2}, ""));
+  EXPECT_THAT(error(), HasSubstr("images of 2 x 0 pixels"));
   fs::remove(images);
   EXPECT_THAT(error(), HasSubstr("holds no train-images-idx3-ubyte[.gz]"));
   EXPECT_THAT(message_of([&] { import_idx(options(), "test"); }), HasSubstr("holds no t10k-images-idx3"));
