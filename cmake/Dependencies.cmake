@@ -14,7 +14,10 @@ if(NOT BITLAW_TORCH_FREE)
   find_package(CLI11 REQUIRED)
   include(cmake/LibTorch.cmake)
   # One precompiled header for every file that includes LibTorch: 27 s once instead of 10 s a file.
-  file(WRITE "${PROJECT_BINARY_DIR}/pch/pch.cpp" "// carries the precompiled header\n")
+  # Written once: a new time stamp would compile it, and all that uses it, again.
+  if(NOT EXISTS "${PROJECT_BINARY_DIR}/pch/pch.cpp")
+    file(WRITE "${PROJECT_BINARY_DIR}/pch/pch.cpp" "// carries the precompiled header\n")
+  endif()
   add_library(bitlaw_pch STATIC "${PROJECT_BINARY_DIR}/pch/pch.cpp")
   target_link_libraries(bitlaw_pch PUBLIC bitlaw_options bitlaw_torch)
   target_precompile_headers(bitlaw_pch PRIVATE
