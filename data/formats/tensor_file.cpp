@@ -39,11 +39,6 @@ void check_size(const TensorInfo& info, std::size_t bytes) {
   }
 }
 
-std::string group_of(const std::string& name) {
-  const std::size_t slash = name.rfind('/');
-  return slash == std::string::npos ? "" : name.substr(0, slash);
-}
-
 }  // namespace
 
 std::uint64_t tensor_checksum(std::span<const std::byte> bytes) {
@@ -74,37 +69,13 @@ struct TensorFile::Impl {
     if (!group.empty()) {
       check_name(group, "group");
     }
-    check_group(group);
-    if (attribute(group, key) != nullptr) {
+    directory.check_group(group);
+    if (directory.find(group, key) != nullptr) {
       throw std::invalid_argument("attribute " + key + " of group '" + group + "' is there already");
     }
     open_writer().add_attribute(group, key, value);
-    add_groups(group);
+    directory.add_group(group);
     directory.attributes[group].emplace(key, value);
-  }
-
-  // No tensor may stand where a group is to be.
-  void check_group(const std::string& group) const {
-    for (std::size_t end = 0; end != std::string::npos && !group.empty();) {
-      end = group.find('/', end + 1);
-      if (directory.tensors.count(group.substr(0, end)) != 0) {
-        throw std::invalid_argument("group " + group + " would lie inside a tensor");
-      }
-    }
-  }
-
-  void check_free(const std::string& name) const {
-    if (directory.tensors.count(name) != 0 || directory.attributes.count(name) != 0) {
-      throw std::invalid_argument("tensor or group " + name + " is there already");
-    }
-    check_group(group_of(name));
-  }
-
-  void add_groups(const std::string& group) {  // and its parents, as HDF5 makes them
-    for (std::size_t end = group.find('/'); end != std::string::npos; end = group.find('/', end + 1)) {
-      directory.attributes[group.substr(0, end)];
-    }
-    directory.attributes[group];
   }
 
   const hdf5::StoredTensor& tensor(const std::string& name) const {
@@ -116,18 +87,9 @@ struct TensorFile::Impl {
     return found->second;
   }
 
-  const hdf5::Attribute* attribute(const std::string& group, const std::string& key) const {
-    const auto entries = directory.attributes.find(group);
-    if (entries == directory.attributes.end()) {
-      return nullptr;
-    }
-    const auto found = entries->second.find(key);
-    return found == entries->second.end() ? nullptr : &found->second;
-  }
-
   template <class Value>
   const Value& need_attribute(const std::string& group, const std::string& key, const char* kind) const {
-    const hdf5::Attribute* value = attribute(group, key);
+    const hdf5::Attribute* value = directory.find(group, key);
     if (value == nullptr || !std::holds_alternative<Value>(*value)) {
       throw InputError(path.string() + ": " + (group.empty() ? "the file" : "group " + group) + " has no " +
                            kind + " '" + key + "'",
@@ -185,22 +147,22 @@ void TensorFile::put(const std::string& name, DType dtype, std::span<const std::
   check_name(name, "tensor");
   const TensorInfo info{name, dtype, {shape.begin(), shape.end()}, tensor_checksum(bytes)};
   check_size(info, bytes.size());
-  impl_->check_free(name);
+  impl_->directory.check_free(name);
   const std::uint64_t offset = impl_->open_writer().add_tensor(info);
   try {
     write_fully(impl_->file, bytes, offset, impl_->path);
   } catch (const InputError& error) {
     throw InputError("tensor " + name + ": " + error.what());
   }
-  impl_->add_groups(group_of(name));
+  impl_->directory.add_group(hdf5::group_of(name));
   impl_->directory.tensors.emplace(name, hdf5::StoredTensor{info, offset});
 }
 
 void TensorFile::put_group(const std::string& group) {
   check_name(group, "group");
-  impl_->check_group(group);
+  impl_->directory.check_group(group);
   impl_->open_writer().add_group(group);
-  impl_->add_groups(group);
+  impl_->directory.add_group(group);
 }
 
 void TensorFile::put_text(const std::string& group, const std::string& key, const std::string& value) {
@@ -221,7 +183,6 @@ void TensorFile::put_integers(const std::string& group, const std::string& key,
 
 std::filesystem::path TensorFile::seal() {
   hdf5::Writer& writer = impl_->open_writer();
-  writer.add_attribute("", hdf5::kDirectoryChecksum, impl_->directory.checksum());
   writer.finish(impl_->directory, impl_->file, impl_->path);
   impl_->writer.reset();
   return impl_->temporary;
@@ -298,7 +259,7 @@ void TensorFile::read_range(const std::string& name, std::int64_t first, std::sp
 }
 
 bool TensorFile::has_text(const std::string& group, const std::string& key) const {
-  const hdf5::Attribute* value = impl_->attribute(group, key);
+  const hdf5::Attribute* value = impl_->directory.find(group, key);
   return value != nullptr && std::holds_alternative<std::string>(*value);
 }
 

@@ -1,60 +1,45 @@
-// The checksum over a file's directory.
+// Look-ups in the directory of a file, and the rules for names that are added to it.
 #include "data/formats/hdf5/directory.h"
 
-#include <span>
-
-#include "data/formats/checksum.h"
+#include <stdexcept>
 
 namespace bitlaw::data::hdf5 {
 
-namespace {
-
-// Lengths before contents, so that no two directories give one text.
-void append(std::string& text, const std::string& part) {
-  text += std::to_string(part.size()) + ":" + part;
+const Attribute* Directory::find(const std::string& group, const std::string& key) const {
+  const auto entries = attributes.find(group);
+  if (entries == attributes.end()) {
+    return nullptr;
+  }
+  const auto found = entries->second.find(key);
+  return found == entries->second.end() ? nullptr : &found->second;
 }
 
-void append(std::string& text, const std::vector<std::int64_t>& values) {
-  text += std::to_string(values.size()) + "[";
-  for (const std::int64_t value : values) {
-    text += std::to_string(value) + ",";
+void Directory::add_group(const std::string& group) {
+  for (std::size_t end = group.find('/'); end != std::string::npos; end = group.find('/', end + 1)) {
+    attributes[group.substr(0, end)];
   }
-  text += "]";
+  attributes[group];
 }
 
-void append(std::string& text, const Attribute& value) {
-  if (const auto* string = std::get_if<std::string>(&value)) {
-    text += "t";
-    append(text, *string);
-  } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
-    text += "i" + std::to_string(*integer);
-  } else {
-    text += "l";
-    append(text, std::get<std::vector<std::int64_t>>(value));
-  }
-}
-
-}  // namespace
-
-std::string Directory::checksum() const {
-  std::string text;
-  for (const auto& [name, tensor] : tensors) {
-    text += "T";
-    append(text, name);
-    append(text, std::string(name_of(tensor.info.dtype)));
-    append(text, tensor.info.shape);
-    append(text, to_hex(tensor.info.checksum));
-  }
-  for (const auto& [group, entries] : attributes) {
-    text += "G";
-    append(text, group);
-    for (const auto& [key, value] : entries) {
-      text += "A";
-      append(text, key);
-      append(text, value);
+void Directory::check_group(const std::string& group) const {
+  for (std::size_t end = 0; end != std::string::npos && !group.empty();) {
+    end = group.find('/', end + 1);
+    if (tensors.count(group.substr(0, end)) != 0) {
+      throw std::invalid_argument("group " + group + " would lie inside a tensor");
     }
   }
-  return to_hex(xxh64(std::as_bytes(std::span(text))));
+}
+
+void Directory::check_free(const std::string& name) const {
+  if (tensors.count(name) != 0 || attributes.count(name) != 0) {
+    throw std::invalid_argument("tensor or group " + name + " is there already");
+  }
+  check_group(group_of(name));
+}
+
+std::string group_of(const std::string& name) {
+  const std::size_t slash = name.rfind('/');
+  return slash == std::string::npos ? "" : name.substr(0, slash);
 }
 
 }  // namespace bitlaw::data::hdf5

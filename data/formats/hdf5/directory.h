@@ -26,12 +26,14 @@ struct Directory {
   std::map<std::string, StoredTensor> tensors;                         // by path
   std::map<std::string, std::map<std::string, Attribute>> attributes;  // by group; the root is ""
 
-  // Checksum over names, types, shapes, checksums and attributes: the tensors' own checksums guard only their
-  // bytes.
-  std::string checksum() const;
+  const Attribute* find(const std::string& group, const std::string& key) const;  // null: not there
+  void add_group(const std::string& group);                                       // and its parents
+  // std::invalid_argument: a tensor stands where a group is to be, or the name is taken.
+  void check_group(const std::string& group) const;
+  void check_free(const std::string& name) const;
 };
 
-inline constexpr const char* kDirectoryChecksum = "directory_checksum";  // attribute of the root
+std::string group_of(const std::string& name);  // "a/b" of "a/b/c", "" of "c"
 
 struct OpenedFile {
   FileHandle file;  // for the tensors' bytes

@@ -10,6 +10,7 @@
 
 #include "data/formats/hdf5/directory.h"
 #include "data/formats/hdf5/library.h"
+#include "data/formats/hdf5/seal.h"
 #include "data/formats/hdf5/superblock.h"
 
 namespace bitlaw::data::hdf5 {
@@ -23,7 +24,13 @@ constexpr hsize_t kMostIntegers = 1 << 20;     // of one attribute
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& path) : path_(path) {
-    hdf5_ = need(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "the file");
+    hdf5_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    if (!hdf5_.is_valid()) {
+      throw InputError(path.string() + ": HDF5 cannot open the file (" + last_error() + ")",
+                       "it is damaged, or locked by another program",
+                       "copy or make the file again; where the file system has no locks, set "
+                       "HDF5_USE_FILE_LOCKING=FALSE");
+    }
     // The same open file, whatever the path names by now.
     void* descriptor = nullptr;
     if (H5Fget_vfd_handle(hdf5_, H5P_DEFAULT, &descriptor) >= 0 && descriptor != nullptr) {
@@ -256,33 +263,16 @@ Attribute Reader::read_integers(hid_t attribute, hid_t space, const std::string&
   return kind == H5S_SCALAR ? Attribute(values.at(0)) : Attribute(std::move(values));
 }
 
-void check_directory(Directory& directory, const std::filesystem::path& path) {
-  auto& root = directory.attributes[""];
-  const auto found = root.find(kDirectoryChecksum);
-  if (found == root.end()) {
-    throw InputError(path.string() + " has no attribute " + kDirectoryChecksum, "damage would pass unnoticed",
-                     "write the file with bitlaw");
-  }
-  const Attribute stored = found->second;
-  root.erase(found);
-  if (stored != Attribute(directory.checksum())) {
-    throw InputError(path.string() + " is damaged: the checksum of its names and attributes differs",
-                     "names, shapes or attributes have changed since it was written",
-                     "copy or make the file again");
-  }
-}
-
 }  // namespace
 
 OpenedFile open_file(const std::filesystem::path& path) {
-  check_superblock(open_for_reading(path), path);
-  OpenedFile opened;
   {
-    const Session session;
-    opened = Reader(path).read();
+    const FileHandle file = open_for_reading(path);
+    check_superblock(file, path);
+    check_seal(file, path);
   }
-  check_directory(opened.directory, path);
-  return opened;
+  const Session session;
+  return Reader(path).read();
 }
 
 }  // namespace bitlaw::data::hdf5

@@ -12,6 +12,7 @@
 
 #include "data/formats/checksum.h"
 #include "data/formats/hdf5/library.h"
+#include "data/formats/hdf5/seal.h"
 
 namespace bitlaw::data::hdf5 {
 
@@ -72,13 +73,34 @@ Handle space_of(const TensorInfo& info) {
                  "make a dataspace");
 }
 
+// What of a file of `size` bytes belongs to no tensor.
+std::vector<ByteRange> ranges_between(const Directory& directory, std::uint64_t size) {
+  std::vector<ByteRange> tensors;
+  for (const auto& [name, tensor] : directory.tensors) {
+    if (tensor.info.byte_count() > 0) {
+      tensors.emplace_back(tensor.offset, tensor.offset + tensor.info.byte_count());
+    }
+  }
+  std::sort(tensors.begin(), tensors.end());
+  tensors.emplace_back(size, size);
+  std::vector<ByteRange> between;
+  std::uint64_t done = 0;
+  for (const auto& [begin, end] : tensors) {
+    if (begin > done) {
+      between.emplace_back(done, begin);
+    }
+    done = end;
+  }
+  return between;
+}
+
 // Copies [begin, end) from the file in memory, in pieces.
 void copy_range(const FileHandle& from, const FileHandle& to, std::uint64_t begin, std::uint64_t end,
                 const std::filesystem::path& path) {
   std::vector<std::byte> buffer(std::min<std::uint64_t>(end - begin, 1 << 16));
   while (begin < end) {
     const auto piece = std::span(buffer).first(std::min<std::uint64_t>(end - begin, buffer.size()));
-    read_fully(from, piece, begin, "HDF5 metadata in memory");
+    read_fully(from, piece, begin, kMemoryFolder);
     write_fully(to, piece, begin, path);
     begin += piece.size();
   }
@@ -100,8 +122,7 @@ struct Writer::Impl {
     if (group.empty() || groups.count(group) != 0) {
       return;
     }
-    const std::size_t slash = group.rfind('/');
-    need_group(slash == std::string::npos ? "" : group.substr(0, slash));
+    need_group(group_of(group));
     const Handle made = checked(make_group(group), H5Gclose, "make a group");
     groups.insert(group);
   }
@@ -131,8 +152,7 @@ Writer::~Writer() {
 
 std::uint64_t Writer::add_tensor(const TensorInfo& info) {
   const Session session;
-  const std::size_t slash = info.name.rfind('/');
-  impl_->need_group(slash == std::string::npos ? "" : info.name.substr(0, slash));
+  impl_->need_group(group_of(info.name));
   const Handle list = creation_list(H5P_DATASET_CREATE);
   H5Pset_layout(list, H5D_CONTIGUOUS);
   H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY);
@@ -170,21 +190,13 @@ void Writer::finish(const Directory& directory, const FileHandle& file, const st
     const Session session;
     check(impl_->file.reset() ? 0 : -1, "close a file");
   }
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> tensors;  // begin and end of their bytes
-  for (const auto& [name, tensor] : directory.tensors) {
-    if (tensor.info.byte_count() > 0) {
-      tensors.emplace_back(tensor.offset, tensor.offset + tensor.info.byte_count());
-    }
+  const std::uint64_t size = file_size(impl_->memory, kMemoryFolder);
+  std::vector<ByteRange> metadata = ranges_between(directory, size);
+  for (const auto& [begin, end] : metadata) {
+    copy_range(impl_->memory, file, begin, end, path);
   }
-  std::sort(tensors.begin(), tensors.end());
-  const std::uint64_t size = file_size(impl_->memory, "HDF5 metadata in memory");
-  std::uint64_t done = 0;
-  for (const auto& [begin, end] : tensors) {
-    copy_range(impl_->memory, file, done, begin, path);
-    done = end;
-  }
-  copy_range(impl_->memory, file, done, size, path);
   resize_file(file, size, path);
+  write_seal(file, metadata, size, path);
 }
 
 }  // namespace bitlaw::data::hdf5

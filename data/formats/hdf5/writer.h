@@ -24,8 +24,8 @@ class Writer {
   void add_group(const std::string& group);  // and its parents
   void add_attribute(const std::string& group, const std::string& key, const Attribute& value);
 
-  // Ends writing. Copies the metadata into `file`, between the bytes of the tensors of `directory`, and gives
-  // it its final size.
+  // Ends writing. Copies the metadata into `file`, between the bytes of the tensors of `directory`, gives it
+  // its final size, and seals it.
   void finish(const Directory& directory, const FileHandle& file, const std::filesystem::path& path);
 
  private:
