@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -67,6 +68,17 @@ Parameters parameters_of(const QuantSpec& spec, Range range) {
   return {scale, static_cast<int>(std::clamp(std::nearbyint(q_min - range.lowest / scale), q_min, q_max))};
 }
 
+double add_pairwise(const std::array<float, kLanes>& sums) {
+  std::array<double, kLanes> partial{};
+  std::copy(sums.begin(), sums.end(), partial.begin());
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) {
+      partial[i] += partial[i + half];
+    }
+  }
+  return partial[0];
+}
+
 // Sum of squared errors. Multiplies by 1 / scale: where that turns a code, two codes are equally far.
 double squared_error(std::span<const float> w, const Parameters& parameters, const QuantSpec& spec) {
   constexpr float kMagic = 0x1.8p23F;  // x + kMagic - kMagic rounds |x| < 2^22 to an integer, half to even
@@ -95,9 +107,7 @@ double squared_error(std::span<const float> w, const Parameters& parameters, con
     for (; i < end; ++i) {
       sums[0] += square(w[i]);
     }
-    for (const float sum : sums) {
-      total += sum;
-    }
+    total += add_pairwise(sums);
   }
   return total;
 }
@@ -118,14 +128,21 @@ Parameters search_parameters(std::span<const float> w, const QuantSpec& spec, Ra
   return best;
 }
 
-// Rounds to `digits` significant bits, exponents from `smallest` on; half to even. All steps but one are
-// exact.
-float round_significand(float value, int digits, int smallest) {
-  if (value == 0.0F || !std::isfinite(value)) {
-    return value;
+// Rounds the significand's last `dropped` bits away, half to even; a carry moves on into the exponent.
+float round_bits(float value, unsigned dropped) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t mask = (1U << dropped) - 1;
+  const std::uint32_t even = bits >> dropped & 1;
+  return std::bit_cast<float>((bits + (mask >> 1) + even) & ~mask);
+}
+
+float round_to_half(float value) {
+  if (std::abs(value) < 0x1p-14F) {  // multiples of the smallest subnormal
+    return std::nearbyint(value * 0x1p24F) * 0x1p-24F;
   }
-  const int exponent = std::max(std::ilogb(value), smallest) - (digits - 1);
-  return std::ldexp(std::nearbyint(std::ldexp(value, -exponent)), exponent);
+  const float rounded = round_bits(value, 13);
+  return std::abs(rounded) > 65504.0F ? std::copysign(std::numeric_limits<float>::infinity(), value)
+                                      : rounded;
 }
 
 }  // namespace
@@ -155,18 +172,10 @@ AffineParameters find_parameters(std::span<const float> w, std::int64_t out_feat
 }
 
 float round_to(float value, ScaleType type) {
-  switch (type) {
-    case ScaleType::float16: {
-      const float rounded = round_significand(value, 11, -14);
-      return std::abs(rounded) > 65504.0F ? std::copysign(std::numeric_limits<float>::infinity(), value)
-                                          : rounded;
-    }
-    case ScaleType::bfloat16:
-      return round_significand(value, 8, -126);
-    case ScaleType::float32:
-      break;
+  if (type == ScaleType::float32 || !std::isfinite(value)) {
+    return value;
   }
-  return value;
+  return type == ScaleType::float16 ? round_to_half(value) : round_bits(value, 16);
 }
 
 int code_value(float w, float scale, int zero_point, const QuantSpec& spec) {
