@@ -1,0 +1,98 @@
+// Writes a packed model of every kind of weight, and beside it the values that bitlaw reads from it.
+//
+//   native_sample DIR     DIR/model.h5, DIR/weight.<module>.f32, DIR/tensor.<name>.f32
+#include <bit>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "data/seed.h"
+#include "quant/affine.h"
+#include "quant/containers/native.h"
+
+namespace {
+
+using bitlaw::data::DType;
+using bitlaw::quant::AffineParameters;
+using bitlaw::quant::PackedModel;
+using bitlaw::quant::PackedTensor;
+using bitlaw::quant::QuantSpec;
+
+constexpr std::int64_t kOut = 5;
+constexpr std::int64_t kIn = 44;  // no multiple of 32: the last word of a row is filled up
+
+std::vector<float> weights(const std::string& name) {
+  std::vector<float> w(kOut * kIn);
+  bitlaw::data::fill_normal({bitlaw::data::hash_name(name), bitlaw::data::Purpose::synthetic, 0, 0}, w);
+  return w;
+}
+
+PackedTensor quantised(const std::string& text) {
+  const QuantSpec spec = QuantSpec::parse(text);
+  const std::vector<float> w = weights(text);
+  const AffineParameters found = find_parameters(w, kOut, kIn, spec, bitlaw::quant::ScaleSearch::absmax);
+  const auto width = static_cast<std::size_t>(spec.group_width(kIn));
+  std::vector<std::uint8_t> codes;
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const std::size_t group = found.scale.size() == 1 ? 0 : i / width;
+    const int zero_point = found.zero_point.empty() ? 0 : found.zero_point[group];
+    codes.push_back(
+        static_cast<std::uint8_t>(code_value(w[i], found.scale[group], zero_point, spec) - spec.q_min()));
+  }
+  return pack(spec, kOut, kIn, codes, found.scale, found.zero_point);
+}
+
+PackedModel sample() {
+  PackedModel model;
+  for (const char* strategy : {"tensor", "channel", "g11", "g4"}) {
+    for (const char* kind : {".sym", ".asym"}) {
+      for (const char* type : {"", ".bfloat16", ".float32"}) {
+        for (int bits = 2; bits <= 8; ++bits) {
+          const std::string text = "int" + std::to_string(bits) + "." + strategy + kind + type;
+          model.weights.emplace(text, quantised(text));
+        }
+      }
+    }
+  }
+  model.weights.emplace("int2h.g4.sym", quantised("int2h.g4.sym"));
+  model.weights.emplace("int5h.channel.sym.bfloat16", quantised("int5h.channel.sym.bfloat16"));
+  std::vector<std::uint16_t> brain;
+  for (const float x : weights("brain")) {
+    brain.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16));
+  }
+  const auto bytes = std::as_bytes(std::span(brain));
+  model.tensors.emplace("norm.weight",
+                        bitlaw::quant::RawTensor{DType::bfloat16, {kOut, kIn}, {bytes.begin(), bytes.end()}});
+  return model;
+}
+
+void write_values(const std::filesystem::path& path, const std::vector<float>& values) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(values.data()),
+             static_cast<std::streamsize>(values.size() * sizeof(float)));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: native_sample DIR\n");
+    return 2;
+  }
+  const std::filesystem::path folder = argv[1];
+  write_native(folder / "model.h5", sample());
+  const PackedModel model = bitlaw::quant::read_native(folder / "model.h5");
+  for (const auto& [name, weight] : model.weights) {
+    write_values(folder / ("weight." + name + ".f32"), dequantise(weight));
+  }
+  for (const auto& [name, tensor] : model.tensors) {
+    std::vector<float> values;
+    for (std::size_t i = 0; i < tensor.bytes.size(); i += 2) {
+      const auto bits = std::to_integer<std::uint32_t>(tensor.bytes[i]) |
+                        std::to_integer<std::uint32_t>(tensor.bytes[i + 1]) << 8;
+      values.push_back(std::bit_cast<float>(bits << 16));
+    }
+    write_values(folder / ("tensor." + name + ".f32"), values);
+  }
+  return 0;
+}
