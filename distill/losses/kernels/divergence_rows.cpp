@@ -14,7 +14,7 @@ namespace bitlaw::distill::kernels::HWY_NAMESPACE {
 
 void compute_rows(const DivergenceSpec& spec, const RowBatch& batch, std::int64_t begin, std::int64_t end) {
   RowWorker worker(spec, batch);
-  for (std::int64_t t = begin; t < end; ++t) worker.compute(t);
+  for (std::int64_t t = begin; t < end; ++t) worker.compute(t, t + 1 < end);
 }
 
 }  // namespace bitlaw::distill::kernels::HWY_NAMESPACE

@@ -16,19 +16,29 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "distill/losses/kernels/portable_lanes.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace bitlaw::distill::kernels::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr std::size_t kBlock = 16;
 constexpr std::size_t kRun = 16;  // blocks summed before they join the sum of the row: rounding grows slowly
 
+#if HWY_TARGET == HWY_SCALAR
+namespace hn = portable;
+using Floats = portable::Floats;
+using Ints = portable::Ints;
+using FloatVec = portable::FloatVector;
+using FloatMask = portable::Mask;
+constexpr std::size_t kLanes = portable::kLaneCount;
+#else
+namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::CappedTag<float, kBlock>;
 using Ints = hn::RebindToSigned<Floats>;
 using FloatVec = hn::Vec<Floats>;
 using FloatMask = hn::Mask<Floats>;
 constexpr std::size_t kLanes = hn::MaxLanes(Floats());
+#endif
 constexpr std::size_t kParts = kBlock / kLanes;  // vectors in a block
 
 constexpr std::size_t padded(std::size_t classes) {
@@ -87,35 +97,16 @@ HWY_INLINE FloatMask members_at(const std::uint8_t* members, std::size_t i) {
   return hn::LoadMaskBits(Floats(), members + i / kLanes * kMaskBytes);
 }
 
-// Sums over a row. Pass has `template <size_t kStride> void step(size_t i, FloatVec* sums)`, which works on
-// the vector of classes from i on and adds to sums[0], sums[kStride], ... sums[(kCount - 1) kStride]. The
-// order in which a lane's classes are visited is that of i whatever the width; vectors of one lane are
-// visited class by class, so that a compiler can join them, wider ones lane group by lane group, so that sums
-// stay in registers.
+// Sums over a row. Pass has `void step(size_t i, FloatVec* sums)`, which works on the vector of classes from
+// i on and adds to its sums. Each lane's classes are visited by rising i whatever the width; one part of all
+// blocks of a run after the other, so that sums stay in registers.
 template <std::size_t kCount, class Pass>
 HWY_INLINE void run_over(Pass& pass, std::size_t begin, std::size_t end, FloatVec (&total)[kCount][kParts]) {
-  const Floats d;
-  if constexpr (kLanes == 1) {
-    FloatVec sums[kCount][kParts];
-    for (auto& row : sums) {
-      for (auto& sum : row) sum = hn::Zero(d);
-    }
-    for (std::size_t block = begin; block < end; block += kBlock) {
-      for (std::size_t part = 0; part < kParts; ++part) {
-        pass.template step<kParts>(block + part, &sums[0][part]);
-      }
-    }
-    for (std::size_t k = 0; k < kCount; ++k) {
-      for (std::size_t part = 0; part < kParts; ++part)
-        total[k][part] = hn::Add(total[k][part], sums[k][part]);
-    }
-  } else {
-    for (std::size_t part = 0; part < kParts; ++part) {
-      FloatVec sums[kCount];
-      for (auto& sum : sums) sum = hn::Zero(d);
-      for (std::size_t i = begin + part * kLanes; i < end; i += kBlock) pass.template step<1>(i, sums);
-      for (std::size_t k = 0; k < kCount; ++k) total[k][part] = hn::Add(total[k][part], sums[k]);
-    }
+  for (std::size_t part = 0; part < kParts; ++part) {
+    FloatVec sums[kCount];
+    for (auto& sum : sums) sum = hn::Zero(Floats());
+    for (std::size_t i = begin + part * kLanes; i < end; i += kBlock) pass.step(i, sums);
+    for (std::size_t k = 0; k < kCount; ++k) total[k][part] = hn::Add(total[k][part], sums[k]);
   }
 }
 

@@ -27,6 +27,10 @@ struct Row {
   float* second;                // buffer
   const std::uint8_t* members;  // the head, when there are two sets
   std::size_t size;             // padded
+  // The next row in memory, fetched into cache while this one is computed on; for the last row, itself.
+  const float* next_student;
+  const float* next_teacher;
+  const float* next_gradient;
 };
 
 // Far below any logit, so that its exponential is 0; finite, so that differences are numbers.
@@ -49,6 +53,13 @@ struct PerSetVec {
     return tail;
   }
 };
+
+HWY_INLINE void fetch_next(const Row& row, std::size_t i) {
+  if (i % kBlock != 0) return;  // a block is a cache line
+  __builtin_prefetch(row.next_student + i);
+  __builtin_prefetch(row.next_teacher + i);
+  __builtin_prefetch(row.next_gradient + i, 1);
+}
 
 template <bool kSets>
 HWY_INLINE FloatMask head_at(const Row& row, std::size_t i) {
@@ -77,11 +88,11 @@ HWY_INLINE PerSet find_maxima(const float* values, const Row& row) {
 }
 
 // Adds x to the head's sum or to the tail's.
-template <bool kSets, std::size_t kStride>
+template <bool kSets>
 HWY_INLINE void add_to_set(FloatMask in_head, FloatVec x, FloatVec* sums, std::size_t index) {
-  FloatVec& tail = sums[index * kStride];
+  FloatVec& tail = sums[index];
   if constexpr (kSets) {
-    FloatVec& head = sums[(index + 1) * kStride];
+    FloatVec& head = sums[index + 1];
     head = hn::Add(head, hn::IfThenElseZero(in_head, x));
     tail = hn::Add(tail, hn::IfThenZeroElse(in_head, x));
   } else {
@@ -126,7 +137,6 @@ struct DirectedPass {
     return kForwardHead ? hn::IfThenElse(in_head, forward, reverse)
                         : hn::IfThenElse(in_head, reverse, forward);
   }
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto in_head = head_at<kSets>(row, i);
@@ -135,12 +145,13 @@ struct DirectedPass {
     const auto es = exp_nonpositive(xs);
     const auto et = exp_nonpositive(xt);
     const auto weighted = hn::Mul(pick(in_head, et, es), hn::Sub(xs, xt));
+    fetch_next(row, i);
     hn::StoreU(es, d, row.first + i);
     hn::StoreU(pick(in_head, et, weighted), d, row.gradient + i);
     constexpr std::size_t kEach = kSets ? 2 : 1;
-    add_to_set<kSets, kStride>(in_head, et, sums, 0);
-    add_to_set<kSets, kStride>(in_head, es, sums, kEach);
-    add_to_set<kSets, kStride>(in_head, weighted, sums, 2 * kEach);
+    add_to_set<kSets>(in_head, et, sums, 0);
+    add_to_set<kSets>(in_head, es, sums, kEach);
+    add_to_set<kSets>(in_head, weighted, sums, 2 * kEach);
   }
 };
 
@@ -166,7 +177,6 @@ struct UndirectedPass {
   const Row& row;
   Exponents<false> exponents;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto none = head_at<false>(row, i);
@@ -178,9 +188,9 @@ struct UndirectedPass {
     hn::StoreU(es, d, row.first + i);
     hn::StoreU(et, d, row.second + i);
     sums[0] = hn::Add(sums[0], et);
-    sums[kStride] = hn::Add(sums[kStride], es);
-    sums[2 * kStride] = hn::Add(sums[2 * kStride], hn::Mul(et, delta));
-    sums[3 * kStride] = hn::Add(sums[3 * kStride], hn::Mul(es, delta));
+    sums[1] = hn::Add(sums[1], es);
+    sums[2] = hn::Add(sums[2], hn::Mul(et, delta));
+    sums[3] = hn::Add(sums[3], hn::Mul(es, delta));
   }
 };
 
@@ -203,7 +213,6 @@ struct StudentPass {
   const Row& row;
   Exponents<false> exponents;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const auto es = exp_nonpositive(exponents.xs(row, i, head_at<false>(row, i)));
     hn::StoreU(es, Floats(), row.first + i);
@@ -218,14 +227,13 @@ struct DifferencePass {
   FloatVec inverse_es;
   FloatVec inverse_et;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto q = hn::Mul(hn::LoadU(d, row.first + i), inverse_es);
     const auto p = hn::Mul(hn::LoadU(d, row.second + i), inverse_et);
     const auto difference = hn::Abs(hn::Sub(p, q));
     sums[0] = hn::Add(sums[0], difference);
-    sums[kStride] = hn::Add(sums[kStride], hn::IfThenElseZero(members_at(row.members, i), difference));
+    sums[1] = hn::Add(sums[1], hn::IfThenElseZero(members_at(row.members, i), difference));
   }
 };
 
@@ -235,7 +243,6 @@ struct MassAbovePass {
   const Row& row;
   FloatVec bound;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto greater = hn::Gt(hn::LoadU(d, row.teacher + i), bound);
@@ -254,7 +261,6 @@ struct MixturePass {
   FloatVec offset;  // log(q_i / p_i) = delta + offset
   FloatVec mix_p, mix_q, weight_p, weight_q;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto none = head_at<false>(row, i);
@@ -274,7 +280,7 @@ struct MixturePass {
     const auto qh = hn::Sub(hn::Mul(q, hn::Sub(weight_q, hn::Mul(mix_q, share))), loss_q);
     hn::StoreU(qh, d, row.second + i);
     sums[0] = hn::Sub(sums[0], hn::Add(loss_p, loss_q));
-    sums[kStride] = hn::Add(sums[kStride], qh);
+    sums[1] = hn::Add(sums[1], qh);
   }
 };
 
@@ -293,7 +299,6 @@ struct SquaredPass {
   static constexpr std::size_t kSums = 1;
   const Row& row;
 
-  template <std::size_t kStride>
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
     const auto difference = hn::Sub(hn::LoadU(d, row.student + i), hn::LoadU(d, row.teacher + i));

@@ -50,12 +50,16 @@ class RowWorker {
     row_.size = padded(classes_);
   }
 
-  void compute(std::int64_t t) {
+  void compute(std::int64_t t, bool has_next) {
     const std::size_t offset = static_cast<std::size_t>(t) * classes_;
     row_.student = load(batch_.student, batch_.student_type, offset, buffers_.student);
     row_.teacher = load(batch_.teacher, batch_.teacher_type, offset, buffers_.teacher);
     const bool in_place = batch_.gradient != nullptr && buffers_.gradient == nullptr;
     row_.gradient = in_place ? static_cast<float*>(batch_.gradient) + offset : buffers_.gradient;
+    row_.next_student = row_.student + (has_next && buffers_.student == nullptr ? classes_ : 0);
+    row_.next_teacher =
+        row_.teacher + (has_next && row_.teacher != nullptr && buffers_.teacher == nullptr ? classes_ : 0);
+    row_.next_gradient = row_.gradient + (has_next && in_place ? classes_ : 0);
     weight_ = static_cast<double>(batch_.weights[t]);
     batch_.per_token[t] = static_cast<float>(loss_and_gradient(t));
     if (batch_.gradient != nullptr && !in_place) store(offset);

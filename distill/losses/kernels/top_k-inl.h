@@ -32,7 +32,8 @@ struct Threshold {
   std::size_t ties = 0;
 };
 
-// Candidates for the rank-th largest value (1-based). Up to 15 readable floats follow the last one.
+// Candidates for the rank-th largest value (1-based). Up to a whole number of vectors, they are followed by
+// values that no candidate is below.
 struct Candidates {
   const float* values;
   std::size_t size;
@@ -49,40 +50,63 @@ HWY_INLINE Counts count_around(const Candidates& c, float value) {
   const auto bound = hn::Set(d, value);
   Counts counts{0, 0};
   for (std::size_t i = 0; i < c.size; i += kLanes) {
-    const auto in = hn::FirstN(d, c.size - i);
     const auto x = hn::LoadU(d, c.values + i);
-    counts.greater += hn::CountTrue(d, hn::And(in, hn::Gt(x, bound)));
-    counts.equal += hn::CountTrue(d, hn::And(in, hn::Eq(x, bound)));
+    counts.greater += hn::CountTrue(d, hn::Gt(x, bound));
+    counts.equal += hn::CountTrue(d, hn::Eq(x, bound));
   }
   return counts;
 }
 
 // Two values of a sample between which the wanted one lies with high probability; infinite where the sample
 // does not reach.
-HWY_INLINE void bracket(const Candidates& c, float& low, float& high) {
+struct Bracket {
+  float low = -kInfinity;
+  float high = kInfinity;
+};
+
+HWY_INLINE Bracket bracket(const Candidates& c) {
   float sample[kSample];
-  float sorted[kSample];
   for (std::size_t i = 0; i < kSample; ++i) sample[i] = c.values[i * c.size / kSample];
-  for (float& value : sorted) value = sample[0];
-  for (std::size_t i = 0; i < kSample;
-       ++i) {  // falling order by counting; values that are not numbers collide
-    std::size_t place = 0;
-    for (std::size_t j = 0; j < kSample; ++j) {
-      place += static_cast<std::size_t>(sample[j] > sample[i]) |
-               (static_cast<std::size_t>(sample[j] == sample[i]) & static_cast<std::size_t>(j < i));
-    }
-    sorted[place] = sample[i];
-  }
   const double expected = static_cast<double>(c.rank) / static_cast<double>(c.size) * kSample;
   const double margin = 1.0 + 1.5 * std::sqrt(expected * (1.0 - expected / kSample));
-  const double first = std::floor(expected - margin);
-  const double last = std::ceil(expected + margin);
-  high = first < 0 ? kInfinity : sorted[static_cast<std::size_t>(first)];
-  low = last >= kSample ? -kInfinity : sorted[static_cast<std::size_t>(last)];
+  const auto first = static_cast<std::int64_t>(std::floor(expected - margin));
+  const auto last = static_cast<std::int64_t>(std::ceil(expected + margin));
+  const Candidates all{sample, kSample, 0};
+  Bracket result;
+  for (const float value : sample) {
+    const Counts counts = count_around(all, value);
+    const auto from = static_cast<std::int64_t>(counts.greater);
+    const auto to =
+        from + static_cast<std::int64_t>(counts.equal);  // its places in falling order: from .. to - 1
+    if (from <= first && first < to) result.high = value;
+    if (from <= last && last < to) result.low = value;
+  }
+  return result;
 }
 
-// Copies the candidates with low <= x <= high to `kept` (room for size + 16); returns how many, and the count
-// of those above high.
+// The members of `mask` of the vector x, which lies at `from`, to `to`, where a whole vector is overwritten;
+// returns their number.
+HWY_INLINE std::size_t compress_store(FloatVec x, FloatMask mask, const float* from, float* to) {
+  const Floats d;
+#if HWY_TARGET <= HWY_AVX3  // has an instruction for it; storing with it directly is slow on some processors
+  static_cast<void>(from);
+  hn::StoreU(hn::Compress(x, mask), d, to);
+  return hn::CountTrue(d, mask);
+#else
+  static_cast<void>(x);
+  std::uint8_t bits[8];
+  hn::StoreMaskBits(d, mask, bits);
+  std::size_t count = 0;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    to[count] = from[lane];
+    count += (std::size_t{bits[0]} >> lane) & 1U;
+  }
+  return count;
+#endif
+}
+
+// Copies the candidates with low <= x <= high to `kept` (room for a vector more); returns how many, and the
+// count of those above high.
 HWY_INLINE std::size_t keep_between(const Candidates& c, float low, float high, float* kept,
                                     std::size_t& above) {
   const Floats d;
@@ -90,28 +114,20 @@ HWY_INLINE std::size_t keep_between(const Candidates& c, float low, float high, 
   const auto high_v = hn::Set(d, high);
   std::size_t count = 0;
   above = 0;
-  std::size_t i = 0;
-  for (; i + kLanes <= c.size; i += kLanes) {
+  for (std::size_t i = 0; i < c.size; i += kLanes) {
     const auto x = hn::LoadU(d, c.values + i);
     const auto greater = hn::Gt(x, high_v);
     const auto inside = hn::And(hn::Ge(x, low_v), hn::Le(x, high_v));
-    hn::StoreU(hn::Compress(x, inside), d, kept + count);
-    count += hn::CountTrue(d, inside);
+    count += compress_store(x, inside, c.values + i, kept + count);
     above += hn::CountTrue(d, greater);
   }
-  for (; i < c.size; ++i) {
-    kept[count] = c.values[i];
-    count += static_cast<std::size_t>(c.values[i] >= low && c.values[i] <= high);
-    above += static_cast<std::size_t>(c.values[i] > high);
-  }
+  hn::StoreU(hn::Set(d, -kInfinity), d, kept + count);
   return count;
 }
 
 // One pass: fewer candidates for the same value. Where the bracket missed it, those beyond it are kept.
 HWY_INLINE Candidates narrow(const Candidates& c, float* kept) {
-  float low;
-  float high;
-  bracket(c, low, high);
+  const auto [low, high] = bracket(c);
   std::size_t above;
   std::size_t between = keep_between(c, low, high, kept, above);
   if (c.rank <= above) {
@@ -163,8 +179,8 @@ HWY_INLINE Threshold rank_few(const Candidates& c) {
   return {};
 }
 
-// The threshold of the `rank` largest of `size` values, 1 <= rank <= size. Both scratches have room for
-// size + 16 values.
+// The threshold of the `rank` largest of `size` values, 1 <= rank <= size, followed as candidates are. Both
+// scratches have room for size + 32 values.
 HWY_INLINE Threshold find_top_k(const float* values, std::size_t size, std::size_t rank, float* scratch,
                                 float* other_scratch) {
   Candidates c{values, size, rank};
