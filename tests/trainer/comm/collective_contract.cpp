@@ -1,4 +1,4 @@
-#include "tests/trainer/comm/collective_contract.h"
+#include "tests/support/group_runner.h"
 
 #include <gmock/gmock.h>
 

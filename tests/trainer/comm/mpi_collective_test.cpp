@@ -1,16 +1,10 @@
 #include "trainer/comm/mpi_collective.h"
 
-#include "tests/trainer/comm/collective_contract.h"
+#include <gtest/gtest.h>
+
+#include <ATen/ATen.h>
 
 namespace bitlaw::trainer {
-
-INSTANTIATE_TEST_SUITE_P(Mpi, CollectiveContract,
-                         testing::Values(GroupRunner{"world",
-                                                     [](auto deadline, const auto& body) {
-                                                       const auto collective = make_mpi_collective(deadline);
-                                                       body(*collective);
-                                                     }}),
-                         [](const auto& backend) { return backend.param.name; });
 
 TEST(MpiCollective, SharesOfProcessorsAreCounted) {
   const auto collective = make_mpi_collective();

@@ -5,21 +5,7 @@
 #include <atomic>
 #include <stdexcept>
 
-#include "tests/trainer/comm/collective_contract.h"
-
 namespace bitlaw::trainer {
-
-namespace {
-
-GroupRunner threads(int size) {
-  return {"threads" + std::to_string(size),
-          [size](auto deadline, const auto& body) { run_thread_group(size, body, deadline); }};
-}
-
-}  // namespace
-
-INSTANTIATE_TEST_SUITE_P(Threads, CollectiveContract, testing::Values(threads(1), threads(2), threads(4)),
-                         [](const auto& backend) { return backend.param.name; });
 
 TEST(ThreadGroup, FirstExceptionIsRethrownAndTheOthersAreTold) {
   std::atomic<int> told = 0;

@@ -1,0 +1,149 @@
+#include "trainer/optimizer.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+using distill::NamedParameter;
+using distill::ParameterRole;
+
+std::vector<NamedParameter> three_parameters() {
+  std::vector<NamedParameter> parameters;
+  for (const auto role : {ParameterRole::weight, ParameterRole::no_decay, ParameterRole::quantizer_scale}) {
+    const at::Tensor values = at::cos(at::arange(37, at::kFloat) + static_cast<double>(role));
+    parameters.push_back({"p" + std::to_string(static_cast<int>(role)), values.requires_grad_(true), role});
+  }
+  return parameters;
+}
+
+at::Tensor gradient_of(int step, std::size_t parameter) {
+  return at::sin(at::arange(37, at::kFloat) * (step + 1.0) + static_cast<double>(parameter)) *
+         std::pow(10.0, step % 3 - 1);
+}
+
+OptimConfig config() {
+  OptimConfig c;
+  c.lr = 0.01;
+  c.scale_lr = 0.003;
+  c.betas = {0.9, 0.95};
+  c.eps = 1e-8;
+  c.weight_decay = 0.1;
+  return c;
+}
+
+// The formulas of the header in float64.
+struct Reference {
+  at::Tensor p, m, v;
+  void update(int step, const at::Tensor& g, double lr, double decay, const OptimConfig& c) {
+    const double t = step + 1;
+    p = p - lr * decay * p;
+    m = c.betas[0] * m + (1 - c.betas[0]) * g;
+    v = c.betas[1] * v + (1 - c.betas[1]) * g * g;
+    const at::Tensor m_hat = m / (1 - std::pow(c.betas[0], t));
+    const at::Tensor v_hat = v / (1 - std::pow(c.betas[1], t));
+    p = p - lr * m_hat / (v_hat.sqrt() + c.eps);
+  }
+};
+
+}  // namespace
+
+TEST(AdamW, FollowsItsFormulasWithTheGroupsOfItsRoles) {
+  auto parameters = three_parameters();
+  AdamW optimizer(parameters, config());
+  std::vector<Reference> references;
+  for (const auto& parameter : parameters) {
+    const at::Tensor p = parameter.tensor.detach().to(at::kDouble);
+    references.push_back({p, at::zeros_like(p), at::zeros_like(p)});
+  }
+  for (int step = 0; step < 8; ++step) {
+    const double factor = 1.0 / (step + 1.0);
+    const double clip = step == 4 ? 0.25 : 1.0;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      parameters[i].tensor.mutable_grad() = gradient_of(step, i);
+      const bool is_scale = parameters[i].role == ParameterRole::quantizer_scale;
+      references[i].update(step, gradient_of(step, i).to(at::kDouble) * clip,
+                           factor * (is_scale ? 0.003 : 0.01),
+                           parameters[i].role == ParameterRole::weight ? 0.1 : 0.0, config());
+    }
+    optimizer.update(step, factor, clip);
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    EXPECT_TRUE(at::allclose(parameters[i].tensor.detach().to(at::kDouble), references[i].p, 1e-6, 1e-7))
+        << i;
+    EXPECT_TRUE(at::allclose(optimizer.state().at("exp_avg/p" + std::to_string(i)).to(at::kDouble),
+                             references[i].m, 1e-5, 1e-7));
+    EXPECT_TRUE(at::allclose(optimizer.state().at("exp_avg_sq/p" + std::to_string(i)).to(at::kDouble),
+                             references[i].v, 1e-5, 1e-9));
+  }
+}
+
+TEST(AdamW, ScalesUseTheCommonRateWhenTheyHaveNone) {
+  OptimConfig common = config();
+  common.scale_lr = 0.0;
+  auto parameters = three_parameters();
+  const at::Tensor before = parameters[2].tensor.detach().clone();
+  AdamW optimizer(parameters, common);
+  for (auto& parameter : parameters) {
+    parameter.tensor.mutable_grad() = at::ones({37});
+  }
+  optimizer.update(0, 1.0, 1.0);  // the first update is lr * sign(gradient)
+  EXPECT_TRUE(at::allclose(before - parameters[2].tensor.detach(), at::full({37}, 0.01), 1e-4, 1e-6));
+}
+
+TEST(AdamW, ContinuesFromItsStateToTheBit) {
+  auto straight = three_parameters();
+  auto resumed = three_parameters();
+  AdamW one(straight, config());
+  AdamW first(resumed, config());
+  const auto step_all = [](std::vector<NamedParameter>& parameters, AdamW& optimizer, int step) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      parameters[i].tensor.mutable_grad() = gradient_of(step, i);
+    }
+    optimizer.update(step, 1.0, 0.9);
+  };
+  for (int step = 0; step < 3; ++step) {
+    step_all(straight, one, step);
+    step_all(resumed, first, step);
+  }
+  AdamW second(resumed, config());
+  second.load(first.state());
+  for (int step = 3; step < 6; ++step) {
+    step_all(straight, one, step);
+    step_all(resumed, second, step);
+  }
+  for (std::size_t i = 0; i < straight.size(); ++i) {
+    EXPECT_TRUE(at::equal(straight[i].tensor, resumed[i].tensor));
+  }
+}
+
+TEST(AdamW, StateThatDoesNotFitIsNamed) {
+  auto parameters = three_parameters();
+  AdamW optimizer(parameters, config());
+  auto state = optimizer.state();
+  state.erase("exp_avg/p1");
+  state["exp_avg/p2"] = at::zeros({5});
+  state["exp_avg/other"] = at::zeros({37});
+  try {
+    optimizer.load(state);
+    FAIL();
+  } catch (const data::InputError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("exp_avg/p1 is missing"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("exp_avg/p2 has shape [5] instead of [37]"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("exp_avg/other is not used"));
+  }
+}
+
+TEST(ClipFactor, LimitsTheNorm) {
+  EXPECT_EQ(clip_factor(0.5, 1.0), 1.0);
+  EXPECT_NEAR(clip_factor(4.0, 1.0), 0.25, 1e-6);
+  EXPECT_EQ(clip_factor(1e9, 0.0), 1.0);  // 0: no clipping
+  EXPECT_EQ(clip_factor(0.0, 1.0), 1.0);
+}
+
+}  // namespace bitlaw::trainer
