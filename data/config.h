@@ -18,13 +18,16 @@ struct DataConfig {
 
 template <class Visitor>
 void visit_fields(Visitor& visitor, DataConfig& config) {
+  visitor(Field{"train",
+                "folder of training shards: images (bitlaw data import) or tokens (bitlaw data tokenize)"},
+          config.train);
+  visitor(Field{"validation", "folder of validation shards of the same kind"}, config.validation);
   visitor(
-      Field{"train", "folder of training shards (made by 'bitlaw data import' or 'bitlaw data tokenize')"},
-      config.train);
-  visitor(Field{"validation", "folder of validation shards"}, config.validation);
-  visitor(Field{"workers", "loader threads of each rank", 0, 64}, config.workers);
-  visitor(Field{"flip", "mirror each training image left-right with probability one half"}, config.flip);
-  visitor(Field{"crop_padding", "random crop after padding by so many pixels; 0 switches it off", 0, 64},
+      Field{"workers",
+            "threads that read ahead on each rank; 0: reading takes its time in the training thread", 0, 64},
+      config.workers);
+  visitor(Field{"flip", "mirror each training image with probability one half (images only)"}, config.flip);
+  visitor(Field{"crop_padding", "random crop after a border of so many pixels; 0: none (images only)", 0, 64},
           config.crop_padding);
 }
 

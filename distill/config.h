@@ -141,16 +141,30 @@ void visit_fields(Visitor& visitor, TokenizerConfig& config) {
 template <class Visitor>
 void visit_fields(Visitor& visitor, DistillConfig& config) {
   using data::Field;
-  visitor(Field{"teacher", "run folder or export of the teacher"}, config.teacher);
-  visitor(Field{"teacher_weights", "weights of the teacher's run: model or ema"}, config.teacher_weights);
-  visitor(Field{"loss", "divergence between teacher and student"}, config.loss);
-  visitor(Field{"top_k", "size of the head set, K; absent: vocabulary * 900 / 4096", 0, 65536}, config.top_k);
-  visitor(Field{"head", "direction on the head set"}, config.head);
-  visitor(Field{"tail", "direction on the other classes"}, config.tail);
-  visitor(Field{"norm", "how partial sums are made a divergence"}, config.norm);
-  visitor(Field{"lambda_head", "weight of the head", 0, 1e3}, config.lambda_head);
-  visitor(Field{"lambda_tail", "weight of the tail", 0, 1e3}, config.lambda_tail);
-  visitor(Field{"set_source", "whose top K make the head set"}, config.set_source);
+  visitor(
+      Field{"teacher",
+            "run folder or export of the teacher; it must have the vocabulary and the scales of the student"},
+      config.teacher);
+  visitor(Field{"teacher_weights",
+                "which weights of the run teach: as trained (model), or their moving averages (ema)"},
+          config.teacher_weights);
+  visitor(Field{"loss", "divergence between teacher and student, mean over tokens"}, config.loss);
+  visitor(Field{"top_k",
+                "topkld: the K most probable classes are the head, the others the tail. Unset: vocabulary x "
+                "900 / 4096",
+                0, 65536},
+          config.top_k);
+  visitor(
+      Field{"head", "topkld: on the head, forward sums p log(p/q), reverse q log(q/p); p teacher, q student"},
+      config.head);
+  visitor(Field{"tail", "topkld: the same on the tail; none leaves it free"}, config.tail);
+  visitor(Field{"norm",
+                "topkld: naive: plain partial sums, no divergence; generalised: with mass terms; "
+                "conditional: mass, head and tail apart; ghost: conditional with the tail as one bucket"},
+          config.norm);
+  visitor(Field{"lambda_head", "topkld: weight of the head", 0, 1e3}, config.lambda_head);
+  visitor(Field{"lambda_tail", "topkld: weight of the tail", 0, 1e3}, config.lambda_tail);
+  visitor(Field{"set_source", "topkld: whose top K make the head; union takes both"}, config.set_source);
   visitor(Field{"temperature", "T of both softmaxes; the loss is multiplied by T^2", 0.01, 100},
           config.temperature);
   visitor(Field{"ce_weight", "weight of cross entropy with the data beside the divergence", 0, 1e3},

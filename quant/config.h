@@ -48,19 +48,31 @@ void visit_fields(Visitor& visitor, SpecConfig& config) {
   using data::Field;
   visitor(Field{"num_bits", "bits of a code", 2, 8}, config.num_bits);
   visitor(Field{"type", "kind of number"}, config.type);
-  visitor(Field{"symmetric", "no zero point"}, config.symmetric);
-  visitor(Field{"grid", "integer, or half: levels at odd multiples of half a step"}, config.grid);
-  visitor(Field{"strategy", "what shares a scale"}, config.strategy);
-  visitor(Field{"group_size", "consecutive inputs that share a scale (strategy: group)", 1, 65536},
+  visitor(Field{"symmetric", "true: no zero point; false: an int8 zero point beside each scale. Unset: true"},
+          config.symmetric);
+  visitor(Field{"grid",
+                "levels at integer multiples of the step, or at odd multiples of half a step. Unset: half "
+                "for symmetric 2-bit weights, else integer"},
+          config.grid);
+  visitor(Field{"strategy",
+                "what shares a scale: the whole tensor, an output channel, a group of inputs, or "
+                "(activations) a token"},
+          config.strategy);
+  visitor(Field{"group_size",
+                "consecutive inputs that share a scale; must divide the inputs of every layer it is for "
+                "(strategy: group)",
+                1, 65536},
           config.group_size);
-  visitor(Field{"scale_dtype", "type in which scales are stored and used"}, config.scale_dtype);
+  visitor(Field{"scale_dtype",
+                "type in which scales are stored, and to which they are rounded in training. Unset: float16"},
+          config.scale_dtype);
   visitor(Field{"dynamic", "activations: scales from each token at run time"}, config.dynamic);
 }
 
 template <class Visitor>
 void visit_fields(Visitor& visitor, OverrideConfig& config) {
   using data::Field;
-  visitor(Field{"match", "pattern of module names"}, config.match);
+  visitor(Field{"match", "pattern of names of layers, * matches anything: \"*.fc2\""}, config.match);
   visitor(Field{"weights", "what differs from quant.weights for these modules"}, config.weights);
 }
 
@@ -70,13 +82,18 @@ void visit_fields(Visitor& visitor, QuantConfig& config) {
   visitor(Field{"method",
                 "none, rtn (round to nearest), ste (straight-through, fixed scales), lsq (learned scales)"},
           config.method);
-  visitor(Field{"scale_search", "initial scales: absmax, or mse (least squared error)"}, config.scale_search);
+  visitor(Field{"scale_search",
+                "initial scales: from the largest absolute value (absmax), or of least squared error (mse)"},
+          config.scale_search);
   visitor(Field{"weights", "spec of the weights"}, config.weights);
   visitor(Field{"activations", "spec of the inputs of quantised layers; none leaves them alone"},
           config.activations);
   visitor(Field{"targets", "kinds of layers to quantise: linear"}, config.targets);
-  visitor(Field{"ignore", "patterns of module names that stay unquantised"}, config.ignore);
-  visitor(Field{"overrides", "specs for some modules; applied after ignore, the last match wins"},
+  visitor(Field{"ignore",
+                "patterns of names of layers that stay unquantised, * matches anything; a pattern that "
+                "matches nothing is an error"},
+          config.ignore);
+  visitor(Field{"overrides", "other specs for some layers; looked at after ignore, the last match wins"},
           config.overrides);
   visitor(Field{"rest_dtype", "type of everything that stays unquantised, in training and in files"},
           config.rest_dtype);

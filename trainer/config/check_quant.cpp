@@ -45,10 +45,6 @@ void check_weights(const quant::QuantConfig& quant, Problems& problems) {
                           : "the number of bits is the point of a quantised model",
         "give 2 to 8, or set quant.method: none");
   }
-  if (quant.weights.dynamic) {
-    problems.add("quant.weights.dynamic is given",
-                 "scales of weights are stored, only activations have dynamic ones", "remove it");
-  }
   check_spec(
       "quant.weights", [&] { quant::weight_spec(quant.weights); }, problems);
   if (quant.activations) {

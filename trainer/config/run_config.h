@@ -88,76 +88,115 @@ struct RunConfig {
 template <class V>
 void visit_fields(V& visitor, RunSection& c) {
   using data::Field;
-  visitor(Field{"name", "name of the run and of its folder"}, c.name);
-  visitor(Field{"dir", "folder of all runs"}, c.dir);
-  visitor(Field{"seed", "seed of every random number", 0, 9e15}, c.seed);
-  visitor(Field{"device", "where tensors live; auto: cuda when there is one"}, c.device);
+  visitor(Field{"name", "name of the run; its folder is run.dir/run.name"}, c.name);
+  visitor(Field{"dir", "folder that holds the folders of all runs"}, c.dir);
+  visitor(
+      Field{"seed", "seed of every random number: initial weights, order of samples, label drop", 0, 9e15},
+      c.seed);
+  visitor(Field{"device", "where tensors live; auto takes a GPU when there is one"}, c.device);
 }
 template <class V>
 void visit_fields(V& visitor, OptimConfig& c) {
   using data::Field;
   visitor(Field{"name", "optimiser"}, c.name);
-  visitor(Field{"lr", "peak learning rate", 0, 10}, c.lr);
-  visitor(Field{"scale_lr", "learning rate of quantiser scales (in their logarithm); 0: lr", 0, 10},
+  visitor(Field{"lr", "learning rate at the end of the warm-up, the highest", 0, 10}, c.lr);
+  visitor(Field{"scale_lr",
+                "the same for learned quantiser scales, which are trained as logarithms; 0 takes lr", 0, 10},
           c.scale_lr);
-  visitor(Field{"betas", "decay of the two moments", 0, 1}, c.betas);
+  visitor(Field{"betas", "decay a step of the averages of the gradient and of its square", 0, 1}, c.betas);
   visitor(Field{"eps", "added to the root of the second moment", 0, 1}, c.eps);
   visitor(
-      Field{"weight_decay", "decoupled decay of weights (not of norms, biases, embeddings, scales)", 0, 10},
+      Field{"weight_decay",
+            "decoupled decay of weights; norms, biases, embeddings and quantiser scales have none", 0, 10},
       c.weight_decay);
-  visitor(Field{"grad_clip", "largest norm of the whole gradient; 0: no clipping", 0, 1e9}, c.grad_clip);
+  visitor(Field{"grad_clip",
+                "a gradient whose norm over all parameters is larger is scaled down to it; 0: never", 0, 1e9},
+          c.grad_clip);
 }
 template <class V>
 void visit_fields(V& visitor, ScheduleConfig& c) {
   using data::Field;
-  visitor(Field{"kind", "shape of the learning rate after warm-up"}, c.kind);
-  visitor(Field{"warmup_steps", "steps of linear warm-up", 0, 1e12}, c.warmup_steps);
-  visitor(Field{"final_lr_ratio", "cosine: last learning rate over lr", 0, 1}, c.final_lr_ratio);
+  visitor(Field{"kind",
+                "learning rate after the warm-up: constant, or half a cosine down to lr x final_lr_ratio at "
+                "max_steps"},
+          c.kind);
+  visitor(Field{"warmup_steps", "steps over which the learning rate rises linearly to lr", 0, 1e12},
+          c.warmup_steps);
+  visitor(Field{"final_lr_ratio", "cosine: learning rate of the last step over lr", 0, 1}, c.final_lr_ratio);
 }
 template <class V>
 void visit_fields(V& visitor, TrainConfig& c) {
   using data::Field;
-  visitor(Field{"global_batch_size", "samples of an optimiser step over all ranks", 1, 1e9},
+  visitor(Field{"global_batch_size",
+                "samples of one optimiser step over all ranks; a multiple of ranks x micro_batch_size, "
+                "accumulation makes up the rest",
+                1, 1e9},
           c.global_batch_size);
-  visitor(Field{"micro_batch_size", "samples of one forward and backward on one rank", 1, 1e9},
+  visitor(Field{"micro_batch_size",
+                "samples of one forward and backward on one rank; decides memory, and the result within "
+                "rounding only",
+                1, 1e9},
           c.micro_batch_size);
-  visitor(Field{"max_steps", "optimiser steps", 0, 1e12}, c.max_steps);
-  visitor(Field{"precision", "bf16: autocast with float32 masters; fp32"}, c.precision);
-  visitor(Field{"ema_decay", "decay of the moving average of masters and scales; 0: none", 0, 1},
+  visitor(Field{"max_steps",
+                "optimiser steps of the whole run; may grow on resume where the learning rates so far stay "
+                "the same",
+                0, 1e12},
+          c.max_steps);
+  visitor(Field{"precision",
+                "bf16: matrix products in bfloat16, masters in float32; fp32: everything in float32"},
+          c.precision);
+  visitor(Field{"ema_decay",
+                "decay a step of the moving averages of masters and scales, which can be exported and taught "
+                "from; 0: none",
+                0, 1},
           c.ema_decay);
-  visitor(Field{"activation_checkpointing", "recompute blocks in backward to save memory"},
+  visitor(Field{"activation_checkpointing",
+                "compute blocks again in backward: less memory, more time, the same result"},
           c.activation_checkpointing);
 }
 template <class V>
 void visit_fields(V& visitor, ParallelConfig& c) {
   using data::Field;
-  visitor(Field{"backend", "how ranks talk; auto: mpi"}, c.backend);
+  visitor(Field{"backend", "how ranks talk; auto: MPI under mpirun or srun, else a single rank"}, c.backend);
   visitor(Field{"zero_stage", "what is sharded over ranks; 0: nothing", 0, 0}, c.zero_stage);
-  visitor(Field{"bucket_mb", "size of a gradient bucket in MiB", 0.001, 4096}, c.bucket_mb);
-  visitor(Field{"reduction", "fast: float sums, repeatable for one number of ranks"}, c.reduction);
-  visitor(Field{"deadline_seconds", "a collective that takes longer is a lost peer", 1, 86400},
-          c.deadline_seconds);
+  visitor(Field{"bucket_mb", "gradients are reduced in buckets of so many MiB while backward goes on", 0.001,
+                4096},
+          c.bucket_mb);
+  visitor(Field{"reduction", "fast: floating-point sums, which repeat their bits for one number of ranks"},
+          c.reduction);
+  visitor(
+      Field{"deadline_seconds",
+            "a collective that takes longer is a lost peer: the program leaves with code 75, to be run again",
+            1, 86400},
+      c.deadline_seconds);
 }
 template <class V>
 void visit_fields(V& visitor, CheckpointConfig& c) {
   using data::Field;
-  visitor(Field{"interval", "steps between saves; 0: at the end only", 0, 1e12}, c.interval);
-  visitor(Field{"keep_last", "newest checkpoints that are kept", 1, 1e6}, c.keep_last);
-  visitor(Field{"keep_every", "keep those at multiples of so many steps as well; 0: no", 0, 1e12},
-          c.keep_every);
-  visitor(Field{"async", "write in the background; the pause is a copy"}, c.async);
+  visitor(Field{"interval", "steps between saves; 0: at the end and when stopped only", 0, 1e12}, c.interval);
+  visitor(Field{"keep_last", "so many of the newest checkpoints are kept", 1, 1e6}, c.keep_last);
+  visitor(
+      Field{"keep_every", "checkpoints at multiples of so many steps are kept for ever; 0: none is", 0, 1e12},
+      c.keep_every);
+  visitor(Field{"async", "write in the background: training pauses for a copy of the state only"}, c.async);
 }
 template <class V>
 void visit_fields(V& visitor, EvalConfig& c) {
   using data::Field;
   visitor(Field{"interval", "steps between evaluations; 0: at the end only", 0, 1e12}, c.interval);
-  visitor(Field{"samples", "first so many validation samples", 1, 1e9}, c.samples);
-  visitor(Field{"micro_batch_size", "samples of one forward; fixed, so that figures repeat", 1, 1e6},
-          c.micro_batch_size);
+  visitor(
+      Field{"samples", "so many validation samples from the first on are used, without label drop", 1, 1e9},
+      c.samples);
+  visitor(
+      Field{"micro_batch_size",
+            "samples of one forward; fixed, so that figures do not depend on the number of ranks", 1, 1e6},
+      c.micro_batch_size);
 }
 template <class V>
 void visit_fields(V& visitor, LogConfig& c) {
-  visitor(data::Field{"interval", "steps between lines of the log", 1, 1e9}, c.interval);
+  visitor(data::Field{"interval", "steps between lines of the log; metrics.jsonl has a line for every step",
+                      1, 1e9},
+          c.interval);
 }
 template <class V>
 void visit_fields(V& visitor, RunConfig& c) {

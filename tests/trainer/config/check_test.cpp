@@ -129,7 +129,7 @@ TEST(Check, QuantisationThatIsIgnored) {
   EXPECT_THAT(problems_with({"quant.method=rtn"}),
               ElementsAre(HasSubstr("quant.method: rtn with train.max_steps")));
   EXPECT_THAT(problems_with({"quant.weights.dynamic=true"}),
-              testing::Contains(HasSubstr("quant.weights.dynamic")));
+              ElementsAre(HasSubstr("quant.weights: weights with dynamic")));
 }
 
 TEST(Check, LossesThatCollapseOrVanish) {
