@@ -34,6 +34,11 @@ at::Tensor Linear::effective_weight() {
   return weight_quantizer_ ? weight_quantizer_->forward(weight) : rest(weight);
 }
 
+at::Tensor Linear::weight_as(at::ScalarType type) {
+  return weight_quantizer_ ? weight_quantizer_->forward(weight, type)
+                           : round_straight_through(weight, rest_dtype(), type);
+}
+
 at::Tensor Linear::effective_bias() const {
   return rest(bias);
 }
@@ -53,9 +58,7 @@ at::Tensor Linear::product(const at::Tensor& x, const at::Tensor& with_bias, at:
   if (activation_spec_) {
     input = fake_quantise_tokens(input, *activation_spec_);
   }
-  const at::Tensor multiplied = weight_quantizer_ ? weight_quantizer_->forward(weight, type)
-                                                  : round_straight_through(weight, rest_dtype(), type);
-  return at::linear(input, multiplied, with_bias);
+  return at::linear(input, weight_as(type), with_bias);
 }
 
 void Linear::attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations) {

@@ -48,8 +48,9 @@ class Linear : public Layer {
   Linear(std::int64_t in_features, std::int64_t out_features, Bias bias = Bias::yes);
 
   at::Tensor forward(const at::Tensor& x);  // [..., in] -> [..., out]
-  at::Tensor effective_weight();      // what is multiplied: fake-quantised, or rounded to rest_dtype; float32
-  at::Tensor effective_bias() const;  // undefined without bias
+  at::Tensor effective_weight();  // what is multiplied: fake-quantised, or rounded to rest_dtype; float32
+  at::Tensor weight_as(at::ScalarType type);  // effective_weight(), rounded once to `type`
+  at::Tensor effective_bias() const;          // undefined without bias
   // With a bias that the caller builds (fused qkv).
   at::Tensor forward_with_bias(const at::Tensor& x, const at::Tensor& bias);
 

@@ -1,15 +1,18 @@
-// Compositions of tensor operations.
+// The compositions.
 #include "distill/models/transformer_ops.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 
 #include <cmath>
 
+#include "distill/models/full_precision.h"
+
 namespace bitlaw::distill {
 
-at::Tensor modulated_norm(const at::Tensor& x_BLC, const at::Tensor& scale_BC, const at::Tensor& shift_BC) {
-  const at::Tensor normed_BLC = at::layer_norm(x_BLC, {x_BLC.size(-1)}, {}, {}, kLayerNormEpsilon);
-  return normed_BLC * (scale_BC.unsqueeze(1) + 1) + shift_BC.unsqueeze(1);
+at::ScalarType product_type(const at::Tensor& x) {
+  const at::DeviceType device = x.device().type();
+  return at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : at::kFloat;
 }
 
 HeadTensors split_heads(const at::Tensor& qkv_BL3C, std::int64_t heads, const at::Tensor& head_scale_H) {
@@ -30,6 +33,18 @@ HeadTensors split_heads(const at::Tensor& qkv_BL3C, std::int64_t heads, const at
   return split;
 }
 
+namespace reference {
+
+at::Tensor gated_add(const at::Tensor& x_BLC, const at::Tensor& branch_BLC, const at::Tensor& gate_BC) {
+  return x_BLC + branch_BLC * gate_BC.unsqueeze(1);
+}
+
+at::Tensor modulated_norm(const at::Tensor& x_BLC, const at::Tensor& scale_BC, const at::Tensor& shift_BC,
+                          at::ScalarType type) {
+  const at::Tensor normed_BLC = at::layer_norm(x_BLC, {x_BLC.size(-1)}, {}, {}, kLayerNormEpsilon);
+  return (normed_BLC * (scale_BC.unsqueeze(1) + 1) + shift_BC.unsqueeze(1)).to(type);
+}
+
 at::Tensor block_causal_attention(const at::Tensor& qkv_BL3C, std::int64_t heads,
                                   const at::Tensor& head_scale_H,
                                   const std::vector<std::int64_t>& scale_ends) {
@@ -45,5 +60,12 @@ at::Tensor block_causal_attention(const at::Tensor& qkv_BL3C, std::int64_t heads
   }
   return at::cat(parts, 2).transpose(1, 2).flatten(2);
 }
+
+at::Tensor float_product(const at::Tensor& x_BLC, const at::Tensor& weight_VC, const at::Tensor& bias_V) {
+  const FullPrecision full(x_BLC.device().type());
+  return at::linear(x_BLC.to(at::kFloat), weight_VC.to(at::kFloat), bias_V);
+}
+
+}  // namespace reference
 
 }  // namespace bitlaw::distill

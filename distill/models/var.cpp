@@ -13,6 +13,7 @@
 #include "distill/models/transformer_ops.h"
 #include "distill/models/var_layers.h"
 #include "distill/models/vq_tokenizer.h"
+#include "quant/quantizer.h"
 
 namespace bitlaw::distill {
 
@@ -130,9 +131,11 @@ at::Tensor Var::Impl::run_block(VarBlock& block, const at::Tensor& x_BLC, const 
 }
 
 at::Tensor Var::Impl::logits(const at::Tensor& x_BLC, const at::Tensor& modulation_B2C) const {
-  const FullPrecision full(x_BLC.device().type());
   const at::Tensor scale_BC = modulation_B2C.select(1, 0), shift_BC = modulation_B2C.select(1, 1);
-  return head->forward(modulated_norm(x_BLC, scale_BC, shift_BC));
+  const at::ScalarType type = product_type(x_BLC);
+  at::Tensor normed_BLC = modulated_norm(x_BLC, scale_BC, shift_BC, type);
+  if (head->activation_spec()) normed_BLC = fake_quantise_tokens(normed_BLC, *head->activation_spec());
+  return float_product(normed_BLC, head->weight_as(type), head->effective_bias());
 }
 
 // float32 [B, L, C] of all tokens, or of tokens [begin, begin + input length) when begin > 0.

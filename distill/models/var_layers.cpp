@@ -73,7 +73,7 @@ FeedForward::FeedForward(const VarShape& shape) {
 }
 
 at::Tensor FeedForward::forward(const at::Tensor& x_BLC) {
-  return fc2_->forward(at::gelu(fc1_->forward(x_BLC), "tanh"));
+  return fc2_->forward(gelu_tanh(fc1_->forward(x_BLC)));
 }
 
 VarBlock::VarBlock(const VarShape& shape) {
@@ -94,10 +94,9 @@ at::Tensor VarBlock::forward(const at::Tensor& x_BLC, const at::Tensor& modulati
   const std::vector<at::Tensor> vectors_BC = modulation_B6C.unbind(1);
   const at::Tensor &gamma1 = vectors_BC[0], &gamma2 = vectors_BC[1], &scale1 = vectors_BC[2];
   const at::Tensor &scale2 = vectors_BC[3], &shift1 = vectors_BC[4], &shift2 = vectors_BC[5];
-  at::Tensor h_BLC = attn_->forward(modulated_norm(x_BLC, scale1, shift1), scope);
-  const at::Tensor middle_BLC = x_BLC + h_BLC * gamma1.unsqueeze(1);
-  h_BLC = ffn_->forward(modulated_norm(middle_BLC, scale2, shift2));
-  return middle_BLC + h_BLC * gamma2.unsqueeze(1);
+  const at::Tensor normed_BLC = modulated_norm(x_BLC, scale1, shift1, product_type(x_BLC));
+  const Residual middle = gated_add_norm(x_BLC, attn_->forward(normed_BLC, scope), gamma1, scale2, shift2);
+  return gated_add(middle.sum, ffn_->forward(middle.normed), gamma2);
 }
 
 }  // namespace bitlaw::distill

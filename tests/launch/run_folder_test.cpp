@@ -19,7 +19,7 @@ class RunFolder : public testing::Test {
  protected:
   void SetUp() override {
     config_.run.dir =
-        (fs::temp_directory_path() / ("bitlaw-run-folder-" + std::to_string(getpid()))).string();
+        (fs::temp_directory_path() / std::string("bitlaw-run-folder-").append(std::to_string(getpid()))).string();
     config_.run.name = "r";
     fs::remove_all(config_.run.dir);
   }

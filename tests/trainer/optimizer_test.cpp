@@ -17,7 +17,7 @@ std::vector<NamedParameter> three_parameters() {
   std::vector<NamedParameter> parameters;
   for (const auto role : {ParameterRole::weight, ParameterRole::no_decay, ParameterRole::quantizer_scale}) {
     const at::Tensor values = at::cos(at::arange(37, at::kFloat) + static_cast<double>(role));
-    parameters.push_back({"p" + std::to_string(static_cast<int>(role)), values.requires_grad_(true), role});
+    parameters.push_back({std::string("p").append(std::to_string(static_cast<int>(role))), values.requires_grad_(true), role});
   }
   return parameters;
 }

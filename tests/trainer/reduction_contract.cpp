@@ -1,6 +1,7 @@
 // Statistics over ranks, evaluation and votes: the same on every rank, and on any number of them.
 #include <gmock/gmock.h>
 
+#include "data/formats/input_error.h"
 #include "tests/support/group_runner.h"
 #include "tests/support/toy_task.h"
 #include "trainer/comm/thread_group.h"
