@@ -3,9 +3,9 @@
 // Layout: a dataset per tensor, named by its path ("weights/blocks.0.attn.proj/codes" makes the groups),
 // contiguous, allocated early, with a text attribute "checksum" (XXH64, 16 hexadecimal digits; see
 // tensor_checksum) and, for bfloat16, which HDF5 lacks, stored as uint16 with the text attribute "dtype" =
-// "bfloat16". Attributes of the root or of a group are UTF-8 strings, 64-bit integers or lists of those. Behind the
-// HDF5 part lies a seal, which guards all that is not a tensor's bytes (hdf5/seal.h). Equal contents give equal
-// files.
+// "bfloat16". Attributes of the root or of a group are UTF-8 strings, 64-bit integers or lists of those.
+// Behind the HDF5 part lies a seal, which guards all that is not a tensor's bytes (hdf5/seal.h). Equal
+// contents give equal files.
 //
 // Debian's HDF5 is not thread-safe: every HDF5 call happens under one mutex and moves metadata only; the
 // bytes of a tensor go by pread/pwrite at the dataset's offset. All members may be called from several
