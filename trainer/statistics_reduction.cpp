@@ -81,7 +81,7 @@ std::string broadcast_text(std::string text, Collective& collective) {
 }
 
 // One row of a table: the values of all columns, one after the other.
-void write_row(const Statistics& statistics, const std::vector<Column>& columns, at::Tensor row) {
+void write_row(const Statistics& statistics, const std::vector<Column>& columns, const at::Tensor& row) {
   if (description(columns_of(statistics)) != description(columns)) {
     throw std::invalid_argument("statistics of two batches differ in names or shapes: " +
                                 description(columns_of(statistics)) + " and " + description(columns));

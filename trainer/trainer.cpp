@@ -43,13 +43,15 @@ data::LoaderOptions loader_options(const RunConfig& config, const Collective& co
   return options;
 }
 
-CheckpointWriter::Options writer_options(const TrainerInputs& inputs) {
+CheckpointWriter::Options writer_options(const TrainerInputs& inputs,
+                                         std::function<void(const std::string&)> report) {
   CheckpointWriter::Options options;
   options.folder = inputs.run_folder / "checkpoints";
   options.keep_last = inputs.config.checkpoint.keep_last;
   options.keep_every = inputs.config.checkpoint.keep_every;
   options.asynchronous = inputs.config.checkpoint.async;
   options.incarnation = inputs.incarnation;
+  options.report = std::move(report);
   return options;
 }
 
@@ -89,19 +91,22 @@ struct Trainer::Impl {
         loader(in.train, loader_options(in.config, c)),
         reducer(parameters, c, bucket_bytes(in.config)),
         optimizer(parameters, in.config.optim),
-        writer(writer_options(in), c),
+        writer(writer_options(in, [this](const std::string& text) { say(text, &Log::warn); }), c),
         report(c),
         progress(stderr, in.progress, in.config.train.max_steps) {
     if (in.config.train.ema_decay > 0.0) {
       ema.emplace(task.model(), in.config.train.ema_decay);
     }
     if (in.resume_from) {
-      LiveState state = live();
-      restore(*in.resume_from, in, state);
+      LiveState restored = live();
+      restore(*in.resume_from, in, restored);
       step = saved_step = in.resume_from->step;
       in.resume_from.reset();
     }
-    require_equal_on_all_ranks(hash_each(checkpoint_tensors(live())), step, collective);
+    CheckpointState state;
+    state.tensors = checkpoint_tensors(live());
+    require_equal_on_all_ranks(hash_each(state.tensors), step, collective);
+    writer.reserve(state);
     if (collective.rank() == 0) {
       step_log.emplace(in.run_folder / "metrics.jsonl", step);
     }
@@ -272,10 +277,10 @@ struct Trainer::Impl {
     return vote.next(false);
   }
 
-  void say(const std::string& text) {
+  void say(const std::string& text, void (Log::*level)(const std::string&) = &Log::info) {
     if (in.log) {
       progress.clear();
-      in.log->info(text);
+      ((*in.log).*level)(text);
     }
   }
 };

@@ -1,10 +1,13 @@
 // Training runs of the toy task, for tests of everything that happens around a step.
 #pragma once
 
-#include <atomic>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 

@@ -177,7 +177,7 @@ TEST_P(GradReducerContract, FlagsOfAnyRankReachAll) {
   });
 }
 
-TEST_P(GradReducerContract, AFailureWithinBackwardIsACommError) {
+TEST_P(GradReducerContract, RanksWithOtherParametersGetACommError) {
   on_all_ranks([](Collective& c) {
     if (c.size() == 1) {
       return;
