@@ -77,10 +77,12 @@ TEST(AdamW, FollowsItsFormulasWithTheGroupsOfItsRoles) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     EXPECT_TRUE(at::allclose(parameters[i].tensor.detach().to(at::kDouble), references[i].p, 5e-6, 1e-6))
         << i;
-    EXPECT_TRUE(at::allclose(optimizer.state().at("exp_avg/p" + std::to_string(i)).to(at::kDouble),
-                             references[i].m, 1e-5, 1e-7));
-    EXPECT_TRUE(at::allclose(optimizer.state().at("exp_avg_sq/p" + std::to_string(i)).to(at::kDouble),
-                             references[i].v, 1e-5, 1e-9));
+    EXPECT_TRUE(
+        at::allclose(optimizer.state().at(std::string("exp_avg/p").append(std::to_string(i))).to(at::kDouble),
+                     references[i].m, 1e-5, 1e-7));
+    EXPECT_TRUE(at::allclose(
+        optimizer.state().at(std::string("exp_avg_sq/p").append(std::to_string(i))).to(at::kDouble),
+        references[i].v, 1e-5, 1e-9));
   }
 }
 
