@@ -1,5 +1,8 @@
 #include "data/shard_dataset.h"
 
+#include <algorithm>
+#include <memory>
+
 namespace bitlaw::data {
 namespace {
 
@@ -47,7 +50,9 @@ ShardDataset::ShardDataset(const std::filesystem::path& folder, const ShardStore
 
 Batch ShardDataset::read(std::span<const std::int64_t> indices) const {
   const auto count = static_cast<std::int64_t>(indices.size());
-  std::vector<std::byte> bytes(indices.size() * sample_bytes(store_.manifest()));
+  const std::size_t size = indices.size() * sample_bytes(store_.manifest());
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);  // every byte is read into
+  const std::span<std::byte> bytes(buffer.get(), size);
   Batch batch;
   batch.labels = at::empty({count}, at::kLong);
   store_.read(indices, bytes, {batch.labels.mutable_data_ptr<std::int64_t>(), indices.size()});
