@@ -81,12 +81,20 @@ def check_own_header(root, name):
 def torch_free_files(root):
     for folder in ORDER:
         text = re.sub(r"#.*", "", (root / folder / "CMakeLists.txt").read_text())
+        values = {}  # of CMake's variables, whichever branch sets them
+        for name, value in re.findall(r"\bset\(\s*(\w+)\s+([^()]*)\)", text):
+            values[name] = values.get(name, []) + value.split()
         for listed in re.findall(r"\bTORCH_FREE\b([^()]*?)(?:\bTORCH\b|\bLINK\b|\))", text):
-            for file in listed.split():
-                yield f"{folder}/{file}"
+            for word in listed.split():
+                variable = re.fullmatch(r"\$\{(\w+)\}", word)
+                for file in values.get(variable.group(1), []) if variable else [word]:
+                    yield f"{folder}/{file}"
 
 
 def check_torch_free(root, name):
+    if not (root / name).exists():
+        yield f"{name}: is listed as TORCH_FREE but is not there"
+        return
     seen, waiting = {name}, [(name, name)]
     while waiting:
         file, trail = waiting.pop()
@@ -129,6 +137,11 @@ def self_test():
         ({"data/a.cpp": '#include <vector>\n#include "data/a.h"\n'}, "own header first"),
         ({"data/formats/f.h": "#include <c10/util/Half.h>\n"}, "TORCH_FREE"),
         ({"data/a.h": '#include "data/t.h"\n'}, "data/a.cpp -> data/a.h -> data/t.h"),
+    ]
+    bad += [
+        ({"data/CMakeLists.txt": "bitlaw_library(data\n  TORCH_FREE\n    gone.cpp\n  LINK x)"}, "gone.cpp: is listed"),
+        ({"data/CMakeLists.txt": "set(some t.cpp)\nbitlaw_library(data\n  TORCH_FREE\n    ${some}\n  LINK x)"},
+         "data/t.cpp: is listed as TORCH_FREE but reaches <ATen/ATen.h>"),
     ]
     for change, expected in [({}, None)] + bad:
         with tempfile.TemporaryDirectory() as folder:
