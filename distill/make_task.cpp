@@ -1,5 +1,7 @@
 #include "distill/make_task.h"
 
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -77,7 +79,7 @@ std::unique_ptr<Task> wrap_student(const TaskInputs& inputs, std::shared_ptr<Var
   objective.divergence = divergence_spec(inputs.distill, inputs.tokenizer->config.vq.codebook_size);
   objective.ce_weight = inputs.distill.ce_weight;
   if (inputs.distill.loss == Loss::cakld) {
-    objective.divergence.beta = inputs.teacher_max_probability;
+    objective.divergence.beta = measure_teacher_confidence(inputs, kConfidenceSamples);
   }
   return std::make_unique<DistillTask>(std::move(student), std::move(tokenizer),
                                        Teacher(load_var(*inputs.teacher)), options, objective);
@@ -121,21 +123,21 @@ MadeTask make_task(const TaskInputs& inputs) {
   return make_var_task(inputs, problems);
 }
 
-double measure_teacher_confidence(const TaskInputs& inputs, const data::Dataset& validation,
-                                  std::int64_t samples) {
+double measure_teacher_confidence(const TaskInputs& inputs, std::int64_t samples) {
   constexpr std::int64_t kMicroBatch = 32;
   constexpr double kUnit = 1.0 / (1 << 20);  // far above the rounding of the forward pass
+  const c10::impl::ExcludeDispatchKeyGuard full_precision(c10::autocast_dispatch_keyset);
   Teacher teacher(load_var(*inputs.teacher));
   TokenPreparer preparer(load_tokenizer(*inputs.tokenizer));
-  const std::int64_t count = std::min(samples, validation.info().size);
+  const std::int64_t count = inputs.validation ? std::min(samples, inputs.validation->info().size) : 0;
   double sum = 0.0;
   double tokens = 0.0;
   for (std::int64_t first = 0; first < count; first += kMicroBatch) {
     std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(kMicroBatch, count - first)));
     std::iota(indices.begin(), indices.end(), first);
-    const TokenInput input = preparer.prepare(validation.read(indices));
-    const at::Tensor largest =
-        std::get<0>(teacher.logits(input.labels_B, input.var_input_BLE).softmax(-1).max(-1));
+    const TokenInput input = preparer.prepare(inputs.validation->read(indices));
+    const at::Tensor p = teacher.logits(input.labels_B, input.var_input_BLE).softmax(-1);
+    const at::Tensor largest = std::get<0>(p.max(-1));
     sum += largest.sum(at::kDouble).item<double>();
     tokens += static_cast<double>(largest.numel());
   }

@@ -39,7 +39,7 @@ struct TaskInputs {
   std::optional<SourceModel> init;       // model.init: PATH
   bool resume = false;                   // state will be loaded: do not search scales
   bool activation_checkpointing = false;
-  double teacher_max_probability = 0.5;  // cakld's beta, from measure_teacher_confidence
+  std::shared_ptr<const data::Dataset> validation;  // cakld: its beta is measured on the first samples
 };
 
 struct MadeTask {
@@ -52,10 +52,10 @@ struct MadeTask {
 MadeTask make_task(const TaskInputs& inputs);
 
 // cakld's beta: the mean over tokens of the teacher's largest probability, over the first `samples` of
-// `validation`. Needs inputs.teacher and inputs.tokenizer. Every rank computes it alone and gets the same
-// number; the caller's autocast decides the precision.
-double measure_teacher_confidence(const TaskInputs& inputs, const data::Dataset& validation,
-                                  std::int64_t samples);
+// inputs.validation, in float32. Needs inputs.teacher and inputs.tokenizer. make_task calls it where it is
+// needed, with kConfidenceSamples; every rank computes it alone and gets the same number.
+inline constexpr std::int64_t kConfidenceSamples = 256;
+double measure_teacher_confidence(const TaskInputs& inputs, std::int64_t samples);
 
 // The bare networks, for eval, sample, export and verify.
 std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,

@@ -1,9 +1,7 @@
 #include "distill/task_checks.h"
 
-#include <algorithm>
-
 #include "distill/losses/divergence.h"
-#include "distill/models/vq_tokenizer.h"
+#include "distill/models/check_vq.h"
 #include "quant/containers/model_state.h"
 
 namespace bitlaw::distill {
@@ -126,16 +124,6 @@ void check_scale_weights(const TaskInputs& inputs, const VqConfig& vq, Problems&
   }
 }
 
-void check_width(const ModelConfig& model, Problems& problems) {
-  const std::int64_t heads =
-      model.num_heads > 0 ? model.num_heads : std::max<std::int64_t>(1, model.width / 64);
-  if (model.width % heads != 0) {
-    problems.add(
-        "model.num_heads: " + std::to_string(heads) + " heads in a width of " + std::to_string(model.width),
-        "each head takes an equal share of the channels", "choose a number that divides model.width");
-  }
-}
-
 }  // namespace
 
 void check_tokenizer_task(const TaskInputs& inputs, Problems& problems) {
@@ -150,12 +138,15 @@ void check_tokenizer_task(const TaskInputs& inputs, Problems& problems) {
   if (inputs.model.init == "teacher") {
     problems.add("model.init: teacher", "a tokenizer has no teacher", "use random, or the path of a run");
   }
+  problems.collect([&] { check_geometry(inputs.model.vq); });
   if (inputs.train.kind != "images") {
     problems.add("data.train: a data set of " + inputs.train.kind, "a tokenizer learns from images",
                  "name the folder that 'bitlaw data import' wrote");
     return;
   }
-  check_images(inputs, inputs.model.vq, problems);
+  if (!inputs.model.vq.patch_nums.empty()) {
+    check_images(inputs, inputs.model.vq, problems);
+  }
 }
 
 void check_var_task(const TaskInputs& inputs, Problems& problems) {
@@ -165,7 +156,6 @@ void check_var_task(const TaskInputs& inputs, Problems& problems) {
                  "use model.family: var, or task.kind: tokenizer");
     return;
   }
-  check_width(inputs.model, problems);
   if (!inputs.tokenizer) {
     problems.add("tokenizer.from: no tokenizer", "the transformer reads and predicts its tokens",
                  "name the run or the export of one");

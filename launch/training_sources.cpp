@@ -62,6 +62,7 @@ distill::TaskInputs task_inputs(const trainer::RunConfig& config, const Training
   inputs.tokenizer = sources.tokenizer;
   inputs.teacher = sources.teacher;
   inputs.init = sources.init;
+  inputs.validation = sources.validation;
   inputs.activation_checkpointing = config.train.activation_checkpointing;
   return inputs;
 }

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/formats/input_error.h"
 #include "tests/distill/tasks/tiny.h"
 
 namespace bitlaw::distill {
@@ -194,7 +195,7 @@ TEST(MakeTask, MissingPieces) {
   EXPECT_THAT(refusal(inputs), HasSubstr("task.kind: pretrain has no teacher"));
   inputs = distill_inputs();
   inputs.model.num_heads = 5;
-  EXPECT_THAT(refusal(inputs), HasSubstr("model.num_heads: 5 heads in a width of 32"));
+  EXPECT_THAT(refusal(inputs), HasSubstr("model.num_heads: 5 does not divide model.width 32"));
 }
 
 TEST(MakeTask, TokenizersAreMadeAndChecked) {
@@ -206,6 +207,10 @@ TEST(MakeTask, TokenizersAreMadeAndChecked) {
   EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("2 problems:"),
                                      HasSubstr("images of [3, 32, 32], the tokenizer takes [1, 8, 8]"),
                                      HasSubstr("quant.method: rtn")));
+  inputs = tokenizer_inputs();
+  inputs.model.vq.patch_nums = {};
+  inputs.model.vq.group_norm_groups = 3;
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("patch_nums is empty"), HasSubstr("group_norm_groups 3")));
   inputs = tokenizer_inputs();
   inputs.model.family = Family::var;
   EXPECT_THAT(refusal(inputs), HasSubstr("use model.family: vq"));
@@ -227,16 +232,32 @@ class TokenSet : public data::Dataset {
 };
 
 TEST(TeacherConfidence, IsTheMeanLargestProbability) {
-  const TaskInputs inputs = distill_inputs();
+  TaskInputs inputs = distill_inputs();
+  inputs.validation = std::make_shared<TokenSet>();
   auto teacher = tiny::make_var(7);
   const data::Batch batch = tiny::token_batch(0, 40);
   const at::NoGradGuard no_grad;
   const at::Tensor p =
       teacher->forward(batch.labels, tiny::make_tokenizer()->quantizer().var_input(batch.tokens)).softmax(-1);
   const double expected = tiny::value(std::get<0>(p.max(-1)).to(at::kDouble).mean());
-  EXPECT_NEAR(measure_teacher_confidence(inputs, TokenSet(), 40), expected, 2e-6);
-  EXPECT_EQ(measure_teacher_confidence(inputs, TokenSet(), 500),
-            measure_teacher_confidence(inputs, TokenSet(), 70));
+  EXPECT_NEAR(measure_teacher_confidence(inputs, 40), expected, 2e-6);
+  EXPECT_EQ(measure_teacher_confidence(inputs, 500), measure_teacher_confidence(inputs, 70));
+}
+
+// With beta the confidence c, cakld is c KL(q||p) + (1 - c) KL(p||q).
+TEST(TeacherConfidence, IsTheMixtureOfCakld) {
+  TaskInputs inputs = distill_inputs();
+  inputs.distill.loss = Loss::cakld;
+  inputs.model.init = "random";
+  inputs.task.label_drop = 0.0;
+  EXPECT_THAT(refusal(inputs), HasSubstr("cakld measures the teacher's confidence"));
+  inputs.validation = std::make_shared<TokenSet>();
+  const double confidence = measure_teacher_confidence(inputs, kConfidenceSamples);
+  const MadeTask made = make_task(inputs);
+  const data::Batch batch = tiny::token_batch(0, 8);
+  const auto figures = made.task->report(made.task->evaluate(batch));
+  EXPECT_NEAR(tiny::value(made.task->loss(batch).total),
+              confidence * figures[2].second + (1.0 - confidence) * figures[1].second, 1e-5);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ quant::QuantConfig lsq_config() {
   config.weights.num_bits = 3;
   config.weights.strategy = quant::Strategy::group;
   config.weights.group_size = 16;
-  config.ignore = {"head", "word_embed"};
+  config.ignore = {"head"};
   return config;
 }
 
