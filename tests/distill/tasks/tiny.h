@@ -55,7 +55,7 @@ inline std::shared_ptr<Var> make_var(std::uint64_t seed, const ModelConfig& conf
   auto model = std::make_shared<Var>(var_shape(config, vq_config(), kClasses));
   initialise(*model, config.ada_lin_gamma, seed);
   const at::NoGradGuard no_grad;
-  model->named_parameters()["head.weight"].mul_(20.0);  // logits that differ
+  model->named_parameters()["head.weight"].mul_(100.0);  // logits that differ
   return model;
 }
 
