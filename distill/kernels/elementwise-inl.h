@@ -8,6 +8,7 @@
 #define BITLAW_DISTILL_KERNELS_ELEMENTWISE_INL_H_
 #endif
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -22,15 +23,35 @@ constexpr auto kStep = static_cast<std::int64_t>(kLanes);
 HWY_INLINE FloatVec load_values(const float* from) {
   return hn::LoadU(Floats(), from);
 }
+HWY_INLINE void store_values(FloatVec x, float* into) {
+  hn::StoreU(x, Floats(), into);
+}
+
+#if HWY_TARGET == HWY_SCALAR                                  // no vectors of integers there: lane by lane
+HWY_INLINE FloatVec load_values(const std::uint16_t* from) {  // bfloat16
+  float values[kLanes];
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    values[lane] = std::bit_cast<float>(static_cast<std::uint32_t>(from[lane]) << 16);
+  }
+  return hn::LoadU(Floats(), values);
+}
+
+HWY_INLINE void store_values(FloatVec x, std::uint16_t* into) {  // nearest, half to even; NaN stays NaN
+  float values[kLanes];
+  hn::StoreU(x, Floats(), values);
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    const auto bits = std::bit_cast<std::uint32_t>(values[lane]);
+    const std::uint32_t rounded = (bits + ((bits >> 16) & 1U) + 0x7FFFU) >> 16;
+    into[lane] = static_cast<std::uint16_t>(std::isnan(values[lane]) ? 0x7FC0U : rounded);
+  }
+}
+#else
 HWY_INLINE FloatVec load_values(const std::uint16_t* from) {  // bfloat16
   const hn::RebindToUnsigned<Floats> words;
   const hn::Rebind<std::uint16_t, Floats> halves;
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, hn::LoadU(halves, from))));
 }
 
-HWY_INLINE void store_values(FloatVec x, float* into) {
-  hn::StoreU(x, Floats(), into);
-}
 HWY_INLINE void store_values(FloatVec x, std::uint16_t* into) {  // nearest, half to even; NaN stays NaN
   const hn::RebindToUnsigned<Floats> words;
   const hn::Rebind<std::uint16_t, Floats> halves;
@@ -40,6 +61,7 @@ HWY_INLINE void store_values(FloatVec x, std::uint16_t* into) {  // nearest, hal
   const auto is_nan = hn::RebindMask(words, hn::IsNaN(x));
   hn::StoreU(hn::TruncateTo(halves, hn::IfThenElse(is_nan, hn::Set(words, 0x7FC0), rounded)), halves, into);
 }
+#endif
 
 // Sum over a row of what `term(i)` gives for the vector from element i on: 16 sums, one per lane of a block
 // of 16, then their sum in rising order, the same for each width.

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -12,6 +11,7 @@
 #include "launch/commands/command.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
+#include "tests/support/temporary_folder.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -49,12 +49,7 @@ LoadedModel make_trained(const trainer::RunConfig& config, std::uint64_t seed) {
 
 class ModelExport : public testing::TestWithParam<std::int64_t> {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("bitlaw-export-" + std::to_string(getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_P(ModelExport, IsProvedEqualAndNamesWhatItHolds) {

@@ -3,13 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "tests/support/temporary_folder.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -17,14 +17,12 @@ namespace fs = std::filesystem;
 
 class RunFolder : public testing::Test {
  protected:
-  void SetUp() override {
-    config_.run.dir =
-        (fs::temp_directory_path() / std::string("bitlaw-run-folder-").append(std::to_string(getpid()))).string();
+  RunFolder() {
+    config_.run.dir = (folder_ / "runs").string();
     config_.run.name = "r";
-    fs::remove_all(config_.run.dir);
   }
-  void TearDown() override { fs::remove_all(config_.run.dir); }
 
+  test::TemporaryFolder folder_;
   trainer::RunConfig config_;
 };
 
