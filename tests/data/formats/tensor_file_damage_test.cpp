@@ -39,9 +39,9 @@ void put_bytes(TensorFile& file, const std::string& name, std::size_t size) {
   file.put(name, DType::uint8, shape, std::vector<std::byte>(size, std::byte{0x5A}));
 }
 
-void make_file(const std::filesystem::path& path) {
+void make_file(const std::filesystem::path& path, std::size_t size = 4096) {
   TensorFile file = TensorFile::create(path);
-  put_bytes(file, "group/tensor", 4096);
+  put_bytes(file, "group/tensor", size);
   put_bytes(file, "other", 100);
   file.put_text("", "config", "model: {family: var}");
   file.put_integer("group", "num_bits", 3);
@@ -131,7 +131,7 @@ TEST(TensorFileDamage, FlippedBitOfATensorIsNamedWithBothChecksums) {
 
 TEST(TensorFileDamage, NoFlippedBitPassesUnnoticed) {
   test::TemporaryFolder folder;
-  make_file(folder / "x.h5");
+  make_file(folder / "x.h5", 100);
   const std::string good = contents(folder / "x.h5");
   for (std::size_t byte = 0; byte < good.size(); byte += 7) {
     std::string bad = good;
