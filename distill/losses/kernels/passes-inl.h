@@ -19,6 +19,8 @@ HWY_BEFORE_NAMESPACE();
 namespace bitlaw::distill::kernels::HWY_NAMESPACE {
 
 // One row, padded to whole blocks with kPadding. The buffers may be used for something else between passes.
+// Passes take it by value: stores of vectors may alias whatever a reference leads to, and it would be read
+// again.
 struct Row {
   const float* student;
   const float* teacher;
@@ -54,7 +56,7 @@ struct PerSetVec {
   }
 };
 
-HWY_INLINE void fetch_next(const Row& row, std::size_t i) {
+HWY_INLINE void fetch_next(Row row, std::size_t i) {
   if (i % kBlock != 0) return;  // a block is a cache line
   __builtin_prefetch(row.next_student + i);
   __builtin_prefetch(row.next_teacher + i);
@@ -62,14 +64,14 @@ HWY_INLINE void fetch_next(const Row& row, std::size_t i) {
 }
 
 template <bool kSets>
-HWY_INLINE FloatMask head_at(const Row& row, std::size_t i) {
+HWY_INLINE FloatMask head_at(Row row, std::size_t i) {
   if constexpr (kSets) return members_at(row.members, i);
   return hn::FirstN(Floats(), 0);
 }
 
 // The maxima over each set.
 template <bool kSets>
-HWY_INLINE PerSet find_maxima(const float* values, const Row& row) {
+HWY_INLINE PerSet find_maxima(const float* values, Row row) {
   const Floats d;
   const auto lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
   auto head = lowest;
@@ -115,10 +117,10 @@ struct Exponents {
       : inverse_temperature(hn::Set(Floats(), shifts.inverse_temperature)),
         student(shifts.student),
         teacher(shifts.teacher) {}
-  HWY_INLINE FloatVec xs(const Row& row, std::size_t i, FloatMask in_head) const {
+  HWY_INLINE FloatVec xs(Row row, std::size_t i, FloatMask in_head) const {
     return hn::Sub(hn::Mul(hn::LoadU(Floats(), row.student + i), inverse_temperature), student.at(in_head));
   }
-  HWY_INLINE FloatVec xt(const Row& row, std::size_t i, FloatMask in_head) const {
+  HWY_INLINE FloatVec xt(Row row, std::size_t i, FloatMask in_head) const {
     return hn::Sub(hn::Mul(hn::LoadU(Floats(), row.teacher + i), inverse_temperature), teacher.at(in_head));
   }
 };
@@ -129,7 +131,7 @@ struct Exponents {
 template <bool kSets, bool kForwardHead, bool kForwardTail>
 struct DirectedPass {
   static constexpr std::size_t kSums = kSets ? 6 : 3;
-  const Row& row;
+  Row row;
   Exponents<kSets> exponents;
 
   HWY_INLINE FloatVec pick(FloatMask in_head, FloatVec forward, FloatVec reverse) const {
@@ -157,7 +159,7 @@ struct DirectedPass {
 
 // gradient = factor_s es + factor_other (what DirectedPass left there)
 template <bool kSets>
-HWY_INLINE void directed_gradient(const Row& row, PerSet factor_s, PerSet factor_other) {
+HWY_INLINE void directed_gradient(Row row, PerSet factor_s, PerSet factor_other) {
   const Floats d;
   const PerSetVec<kSets> on_s(factor_s);
   const PerSetVec<kSets> on_other(factor_other);
@@ -174,7 +176,7 @@ HWY_INLINE void directed_gradient(const Row& row, PerSet factor_s, PerSet factor
 // es, et delta, es delta.
 struct UndirectedPass {
   static constexpr std::size_t kSums = 4;
-  const Row& row;
+  Row row;
   Exponents<false> exponents;
 
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
@@ -195,7 +197,7 @@ struct UndirectedPass {
 };
 
 // gradient = a et + (b + c delta) es
-HWY_INLINE void undirected_gradient(const Row& row, const Shifts& shifts, float a, float b, float c) {
+HWY_INLINE void undirected_gradient(Row row, const Shifts& shifts, float a, float b, float c) {
   const Floats d;
   const Exponents<false> exponents(shifts);
   for (std::size_t i = 0; i < row.size; i += kLanes) {
@@ -210,7 +212,7 @@ HWY_INLINE void undirected_gradient(const Row& row, const Shifts& shifts, float 
 // Cross entropy. Leaves es in `first`; its sum.
 struct StudentPass {
   static constexpr std::size_t kSums = 1;
-  const Row& row;
+  Row row;
   Exponents<false> exponents;
 
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
@@ -223,7 +225,7 @@ struct StudentPass {
 // Sum of |p - q| over all classes and over the head, after UndirectedPass.
 struct DifferencePass {
   static constexpr std::size_t kSums = 2;
-  const Row& row;
+  Row row;
   FloatVec inverse_es;
   FloatVec inverse_et;
 
@@ -240,7 +242,7 @@ struct DifferencePass {
 // Sum of et where the teacher's logit is greater than `bound`, after UndirectedPass.
 struct MassAbovePass {
   static constexpr std::size_t kSums = 1;
-  const Row& row;
+  Row row;
   FloatVec bound;
 
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
@@ -255,7 +257,7 @@ struct MassAbovePass {
 // p), 0). Leaves q_i h_i in `second`. Sums: loss, q_i h_i.
 struct MixturePass {
   static constexpr std::size_t kSums = 2;
-  const Row& row;
+  Row row;
   Exponents<false> exponents;
   FloatVec inverse_es, inverse_et;
   FloatVec offset;  // log(q_i / p_i) = delta + offset
@@ -285,7 +287,7 @@ struct MixturePass {
 };
 
 // gradient = a first + b second
-HWY_INLINE void combine(const Row& row, float a, float b) {
+HWY_INLINE void combine(Row row, float a, float b) {
   const Floats d;
   for (std::size_t i = 0; i < row.size; i += kLanes) {
     const auto from_first = hn::Mul(hn::Set(d, a), hn::LoadU(d, row.first + i));
@@ -297,7 +299,7 @@ HWY_INLINE void combine(const Row& row, float a, float b) {
 // Leaves student - teacher in `gradient`; the sum of its squares.
 struct SquaredPass {
   static constexpr std::size_t kSums = 1;
-  const Row& row;
+  Row row;
 
   HWY_INLINE void step(std::size_t i, FloatVec* sums) {
     const Floats d;
@@ -307,7 +309,7 @@ struct SquaredPass {
   }
 };
 
-HWY_INLINE void scale(const Row& row, const float* values, float factor) {
+HWY_INLINE void scale(Row row, const float* values, float factor) {
   const Floats d;
   for (std::size_t i = 0; i < row.size; i += kLanes) {
     hn::StoreU(hn::Mul(hn::Set(d, factor), hn::LoadU(d, values + i)), d, row.gradient + i);

@@ -64,24 +64,29 @@ struct Bracket {
   float high = kInfinity;
 };
 
+// In a sample in falling order, the value at place n is the largest that at least n + 1 values reach.
 HWY_INLINE Bracket bracket(const Candidates& c) {
-  float sample[kSample];
+  const Floats d;
+  HWY_ALIGN float sample[kSample];
   for (std::size_t i = 0; i < kSample; ++i) sample[i] = c.values[i * c.size / kSample];
   const double expected = static_cast<double>(c.rank) / static_cast<double>(c.size) * kSample;
   const double margin = 1.0 + 1.5 * std::sqrt(expected * (1.0 - expected / kSample));
-  const auto first = static_cast<std::int64_t>(std::floor(expected - margin));
-  const auto last = static_cast<std::int64_t>(std::ceil(expected + margin));
-  const Candidates all{sample, kSample, 0};
-  Bracket result;
-  for (const float value : sample) {
-    const Counts counts = count_around(all, value);
-    const auto from = static_cast<std::int64_t>(counts.greater);
-    const auto to =
-        from + static_cast<std::int64_t>(counts.equal);  // its places in falling order: from .. to - 1
-    if (from <= first && first < to) result.high = value;
-    if (from <= last && last < to) result.low = value;
+  const auto first = hn::Set(d, static_cast<float>(std::floor(expected - margin)));
+  const auto last = hn::Set(d, static_cast<float>(std::ceil(expected + margin)));
+  const auto lowest = hn::Set(d, -kInfinity);
+  auto high = lowest;
+  auto low = lowest;
+  for (std::size_t i = 0; i < kSample; i += kLanes) {
+    const auto x = hn::LoadU(d, sample + i);
+    auto reached_by = hn::Zero(d);
+    for (const float value : sample) {
+      reached_by = hn::Add(reached_by, hn::IfThenElseZero(hn::Ge(hn::Set(d, value), x), hn::Set(d, 1.0f)));
+    }
+    high = hn::Max(high, hn::IfThenElse(hn::Gt(reached_by, first), x, lowest));
+    low = hn::Max(low, hn::IfThenElse(hn::Gt(reached_by, last), x, lowest));
   }
-  return result;
+  const bool reaches_up = expected - margin >= 0;
+  return {hn::GetLane(hn::MaxOfLanes(d, low)), reaches_up ? hn::GetLane(hn::MaxOfLanes(d, high)) : kInfinity};
 }
 
 // The members of `mask` of the vector x, which lies at `from`, to `to`, where a whole vector is overwritten;
