@@ -1,5 +1,6 @@
 // The fused kernel against the plain composition in double precision: two implementations that share nothing.
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

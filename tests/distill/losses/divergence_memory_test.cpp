@@ -1,5 +1,6 @@
 // What the fused divergence allocates: every allocation of LibTorch's CPU allocator and of operator new is
 // counted, live and at its peak.
+#include <ATen/core/grad_mode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
