@@ -72,11 +72,6 @@ void for_chunks(const HeadShape& shape, const Body& body) {
   }
 }
 
-BITLAW_BF16_INLINE __mmask16 lanes_before(std::int64_t count, std::int64_t column) {
-  return static_cast<__mmask16>(
-      count - column >= kLanes ? 0xFFFF : (1 << std::max<std::int64_t>(0, count - column)) - 1);
-}
-
 // One row times `factor` over its length (when unit_length); returns 1 / length, or 1.
 BITLAW_BF16_INLINE float scale_row(const std::uint16_t* from, std::int64_t dim, bool unit_length,
                                    float factor, std::uint16_t* into) {
@@ -135,12 +130,12 @@ struct RowSum {
 BITLAW_BF16_INLINE RowSum exponentiate(const float* scores, std::int64_t keys, std::uint16_t* weights) {
   __m512 largest = _mm512_set1_ps(-INFINITY);
   for (std::int64_t i = 0; i < keys; i += kLanes)
-    largest = _mm512_mask_max_ps(largest, lanes_before(keys, i), largest, _mm512_loadu_ps(scores + i));
+    largest = _mm512_mask_max_ps(largest, first_lanes(keys - i), largest, _mm512_loadu_ps(scores + i));
   const float maximum = _mm512_reduce_max_ps(largest);
   __m512 sum = _mm512_setzero_ps();
   for (std::int64_t i = 0; i < keys; i += kLanes) {
     const __m512 shifted = _mm512_sub_ps(_mm512_loadu_ps(scores + i), _mm512_set1_ps(maximum));
-    const __m512 weight = _mm512_maskz_mov_ps(lanes_before(keys, i), exp_nonpositive(shifted));
+    const __m512 weight = _mm512_maskz_mov_ps(first_lanes(keys - i), exp_nonpositive(shifted));
     sum = _mm512_add_ps(sum, weight);
     store_bf16(weights + i, weight);
   }
@@ -207,7 +202,7 @@ struct RowGradient {
 };
 BITLAW_BF16_INLINE void differentiate_row(const RowGradient& row, std::int64_t keys) {
   for (std::int64_t i = 0; i < keys; i += kLanes) {
-    const __mmask16 mask = lanes_before(keys, i);
+    const __mmask16 mask = first_lanes(keys - i);
     const __m512 shifted = _mm512_sub_ps(_mm512_loadu_ps(row.scores + i), _mm512_set1_ps(row.log_sum));
     const __m512 weight = _mm512_maskz_mov_ps(mask, exp_nonpositive(shifted));
     const __m512 slope = _mm512_sub_ps(_mm512_loadu_ps(row.grad_weights + i), _mm512_set1_ps(row.row_dot));
@@ -312,23 +307,34 @@ BITLAW_BF16_CODE float differentiate_chunk(const HeadShape& shape, const HeadBac
   return grad_factor;
 }
 
+// 16 tokens out of sums [D, Lp], as rows of D.
+BITLAW_BF16_INLINE void tokens_of(const std::vector<float>& sums, std::int64_t padded_tokens,
+                                  std::int64_t token, std::int64_t dim, float* rows) {
+  for (std::int64_t i = 0; i < dim; i += kLanes) {
+    __m512i tile[16];
+    for (std::int64_t d = 0; d < kLanes; ++d)
+      tile[d] = _mm512_loadu_si512(sums.data() + (i + d) * padded_tokens + token);
+    transpose_tile(tile);
+    for (std::int64_t t = 0; t < kLanes; ++t) _mm512_storeu_si512(rows + t * dim + i, tile[t]);
+  }
+}
+
 // Gradients of keys and values out of their sums by dimension.
 BITLAW_BF16_CODE void write_key_and_value_gradients(const HeadShape& shape, const HeadBackward& head,
                                                     Buffers& b) {
   const std::int64_t dim = shape.head_dim;
-  const __m512i steps =
-      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(static_cast<int>(b.padded_tokens)));
-  float* row = b.output.data();
-  for (std::int64_t t = 0; t < shape.tokens; ++t) {
-    const std::int64_t at = t * shape.qkv_stride;
-    for (std::int64_t i = 0; i < dim; i += kLanes) {
-      const std::int64_t from = i * b.padded_tokens + t;
-      _mm512_storeu_ps(row + i, _mm512_i32gather_ps(steps, b.grad_keys_by_dim.data() + from, 4));
-      store_bf16(head.grad_v + at + i, _mm512_i32gather_ps(steps, b.grad_values_by_dim.data() + from, 4));
+  float *key_rows = b.output.data(), *value_rows = b.output.data() + kLanes * dim;
+  for (std::int64_t first = 0; first < shape.tokens; first += kLanes) {
+    tokens_of(b.grad_keys_by_dim, b.padded_tokens, first, dim, key_rows);
+    tokens_of(b.grad_values_by_dim, b.padded_tokens, first, dim, value_rows);
+    for (std::int64_t t = 0; t < std::min(kLanes, shape.tokens - first); ++t) {
+      const std::int64_t token = first + t, at = token * shape.qkv_stride;
+      const float inverse = b.key_lengths[static_cast<std::size_t>(token)];
+      unscale_row({head.forward.k + at, key_rows + t * dim, inverse, 1.0F}, dim, shape.unit_length,
+                  head.grad_k + at);
+      for (std::int64_t i = 0; i < dim; i += kLanes)
+        store_bf16(head.grad_v + at + i, _mm512_loadu_ps(value_rows + t * dim + i));
     }
-    unscale_row({head.forward.k + at, row, b.key_lengths[static_cast<std::size_t>(t)], 1.0F}, dim,
-                shape.unit_length, head.grad_k + at);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -124,20 +125,52 @@ BITLAW_BF16_INLINE void multiply(const Product& p, std::int64_t rows, std::int64
   }
 }
 
-// Words [rows, columns] -> [columns, row_stride]; columns of a gather are 16 rows. Rows that are not there
-// give zeros up to the next multiple of 16.
+// The first `count` of 16 lanes.
+BITLAW_BF16_INLINE __mmask16 first_lanes(std::int64_t count) {
+  return static_cast<__mmask16>(count >= kLanes ? 0xFFFF : count <= 0 ? 0 : (1 << count) - 1);
+}
+
+// 16 x 16 words, rows to columns, in registers.
+BITLAW_BF16_INLINE void transpose_tile(__m512i (&rows)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    rows[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    rows[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    rows[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    rows[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {  // rows[4 b + i]: column 4 l + i of rows 4 b .. 4 b + 3 in its quarter l
+    t[i] = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0x88);
+    t[4 + i] = _mm512_shuffle_i32x4(rows[i], rows[4 + i], 0xDD);
+    t[8 + i] = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0x88);
+    t[12 + i] = _mm512_shuffle_i32x4(rows[8 + i], rows[12 + i], 0xDD);
+  }
+  for (int i = 0; i < 4; ++i) {
+    rows[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
+    rows[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xDD);
+    rows[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
+    rows[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xDD);
+  }
+}
+
+// Words [rows, columns] -> [columns, row_stride]. Rows that are not there give zeros up to the next multiple
+// of 16.
 BITLAW_BF16_INLINE void transpose_words(const std::uint32_t* from, std::int64_t rows, std::int64_t columns,
                                         std::uint32_t* into, std::int64_t row_stride) {
-  const __m512i steps =
-      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(static_cast<int>(columns)));
   for (std::int64_t row = 0; row < rows; row += kLanes) {
-    const std::int64_t left = rows - row;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : (1 << left) - 1);
-    for (std::int64_t column = 0; column < columns; ++column) {
-      const __m512i words =
-          _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), mask, steps, from + row * columns + column, 4);
-      _mm512_storeu_si512(into + column * row_stride + row, words);
+    for (std::int64_t column = 0; column < columns; column += kLanes) {
+      const __mmask16 mask = first_lanes(columns - column);
+      __m512i tile[16];
+      for (std::int64_t r = 0; r < kLanes; ++r)
+        tile[r] = row + r < rows ? _mm512_maskz_loadu_epi32(mask, from + (row + r) * columns + column)
+                                 : _mm512_setzero_si512();
+      transpose_tile(tile);
+      for (std::int64_t c = 0; c < std::min(kLanes, columns - column); ++c)
+        _mm512_storeu_si512(into + (column + c) * row_stride + row, tile[c]);
     }
   }
 }
