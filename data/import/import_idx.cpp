@@ -95,7 +95,7 @@ IdxPair read_pair(const fs::path& images_path, const fs::path& labels_path) {
 }
 
 Image fit(const Image& image, const ImportOptions& options) {
-  const Image coloured = options.channels == 0 ? image : with_channels(image, options.channels);
+  Image coloured = options.channels == 0 ? image : with_channels(image, options.channels);
   if (options.size == 0) return coloured;
   const bool larger = options.size >= std::max(image.height, image.width);
   return larger ? pad_to(coloured, options.size) : resize_and_crop(coloured, options.size);

@@ -161,11 +161,13 @@ BITLAW_BF16_CODE void attend_chunk(const HeadShape& shape, const HeadForward& he
                        .c_stride = dim,
                        .pairs = (chunk.keys + 1) / 2};
   multiply(output, chunk.rows(), dim);
-  for (std::int64_t r = 0; r < chunk.rows(); ++r)
-    for (std::int64_t i = 0; i < dim; i += kLanes)
+  for (std::int64_t r = 0; r < chunk.rows(); ++r) {
+    for (std::int64_t i = 0; i < dim; i += kLanes) {
       store_bf16(
           head.out + (chunk.first + r) * shape.out_stride + i,
           _mm512_mul_ps(_mm512_loadu_ps(b.output.data() + r * dim + i), _mm512_set1_ps(inverse_sums[r])));
+    }
+  }
 }
 
 BITLAW_BF16_CODE void prepare_gradient_operands(const HeadShape& shape, const HeadBackward& head,

@@ -71,11 +71,13 @@ template <int kRows, int kVectors>
 BITLAW_BF16_INLINE void multiply_tile(const Product& p, std::int64_t row, std::int64_t column) {
   __m512 sums[kRows][kVectors];
   float* c = p.c + row * p.c_stride + column;
-  for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v)
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
       sums[r][v] = p.accumulate           ? _mm512_loadu_ps(c + r * p.c_stride + v * kLanes)
                    : p.c_start != nullptr ? _mm512_loadu_ps(p.c_start + column + v * kLanes)
                                           : _mm512_setzero_ps();
+    }
+  }
   const std::uint16_t* a = p.a + row * p.a_stride;
   const std::uint32_t* b = p.b + column;
   for (std::int64_t j = 0; j < p.pairs; ++j) {
@@ -165,9 +167,10 @@ BITLAW_BF16_INLINE void transpose_words(const std::uint32_t* from, std::int64_t 
     for (std::int64_t column = 0; column < columns; column += kLanes) {
       const __mmask16 mask = first_lanes(columns - column);
       __m512i tile[16];
-      for (std::int64_t r = 0; r < kLanes; ++r)
+      for (std::int64_t r = 0; r < kLanes; ++r) {
         tile[r] = row + r < rows ? _mm512_maskz_loadu_epi32(mask, from + (row + r) * columns + column)
                                  : _mm512_setzero_si512();
+      }
       transpose_tile(tile);
       for (std::int64_t c = 0; c < std::min(kLanes, columns - column); ++c)
         _mm512_storeu_si512(into + (column + c) * row_stride + row, tile[c]);

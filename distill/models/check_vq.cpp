@@ -17,9 +17,10 @@ void check_lists(const VqConfig& config, std::vector<std::string>& problems) {
   const auto& sides = config.patch_nums;
   if (std::adjacent_find(sides.begin(), sides.end(), std::greater_equal<>()) != sides.end())
     problems.push_back("patch_nums does not rise");
-  if (config.phi_convolutions > static_cast<std::int64_t>(sides.size()))
+  if (config.phi_convolutions > static_cast<std::int64_t>(sides.size())) {
     problems.push_back("phi_convolutions " + std::to_string(config.phi_convolutions) + " exceeds the " +
                        std::to_string(sides.size()) + " scales");
+  }
 }
 
 void check_widths(const VqConfig& config, std::vector<std::string>& problems) {
@@ -27,12 +28,14 @@ void check_widths(const VqConfig& config, std::vector<std::string>& problems) {
   multipliers.insert(multipliers.begin(), 1);  // conv_in
   for (const std::int64_t multiplier : multipliers) {
     const std::int64_t width = config.base_channels * multiplier;
-    if (width % config.group_norm_groups != 0)
+    if (width % config.group_norm_groups != 0) {
       problems.push_back("group_norm_groups " + std::to_string(config.group_norm_groups) +
                          " does not divide the width " + std::to_string(width));
-    if (config.res_blocks == 0 && multiplier != 1)
+    }
+    if (config.res_blocks == 0 && multiplier != 1) {
       problems.push_back("res_blocks 0 leaves no block that could change the width to " +
                          std::to_string(width));
+    }
   }
 }
 

@@ -39,7 +39,7 @@ class Reader {
   void read_attributes();
   void check_members() const;
   void check_weight_member(const std::string& name) const;
-  void check_group(const std::string& group, std::set<std::string> known) const;
+  void check_group(const std::string& group, const std::set<std::string>& known) const;
   QuantSpecFields read_fields(const std::string& group) const;
   PackedTensor read_weight(const std::string& module) const;
   QuantSpec read_activation(const std::string& module) const;
@@ -118,7 +118,7 @@ void Reader::check_version() const {
   }
 }
 
-void Reader::check_group(const std::string& group, std::set<std::string> known) const {
+void Reader::check_group(const std::string& group, const std::set<std::string>& known) const {
   for (const std::string& key : file_.attribute_keys(group)) {
     if (known.count(key) == 0) {
       refuse((group.empty() ? "the file" : "group " + group) + " has attribute " + key);

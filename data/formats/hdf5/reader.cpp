@@ -244,7 +244,7 @@ std::string Reader::read_text(hid_t attribute, hid_t type, const std::string& wh
   if (H5Aread(attribute, memory_type, &text) < 0) {
     fail(what + " cannot be read (" + last_error() + ")");
   }
-  const std::string copy = text == nullptr ? "" : text;
+  std::string copy = text == nullptr ? "" : text;
   H5free_memory(text);
   return copy;
 }

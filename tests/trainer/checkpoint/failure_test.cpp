@@ -165,15 +165,29 @@ CheckpointState large_state(std::int64_t step) {
   }
 }
 
+// Seconds that one save takes on this disk.
+double save_seconds(const fs::path& folder) {
+  const auto collective = make_serial_collective();
+  CheckpointWriter::Options options;
+  options.folder = folder;
+  CheckpointWriter writer(options, *collective);
+  const auto start = std::chrono::steady_clock::now();
+  writer.save(large_state(1));
+  writer.finish();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Killed after 0.65, 1, 1.35, ... saves, so at another moment of a save each time.
 TEST(Killed, AtAnyMomentTheNewestCheckpointIsWhole) {
   const TemporaryFolder folder;
+  const double save = save_seconds(folder / "first");
   std::int64_t newest_step = 0;
   for (int round = 1; round <= 12; ++round) {
     const pid_t child = fork();
     if (child == 0) {
       save_forever(folder / "c", round);
     }
-    usleep(static_cast<useconds_t>(30000 + 17000 * round));
+    usleep(static_cast<useconds_t>(1e6 * save * (0.3 + 0.35 * round)));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     const NewestCheckpoint newest = newest_whole_checkpoint(folder / "c");
