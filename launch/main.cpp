@@ -9,8 +9,9 @@
 namespace {
 
 // Tensors of a step are freed and asked for again at every step. glibc gives blocks above 32 MiB back to the
-// kernel at once, and the kernel clears every page anew, which on a virtual machine costs a fifth of a step
-// (docs/benchmarks/qat_step.md). So memory is kept; the resident size stays at the largest that was needed.
+// kernel at once, and the kernel clears every page anew, which costs a PyTorch step on a virtual machine a
+// tenth (docs/benchmarks/qat_step.md). So memory is kept; the resident size stays at the largest that was
+// needed.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 0x7fffffff);
