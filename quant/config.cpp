@@ -64,6 +64,10 @@ QuantSpec activation_spec(const SpecConfig& config) {
     throw InputError("activations with strategy: " + std::string(data::enum_name(fields.strategy)),
                      "scales are made from each token at run time", "use strategy: token, or leave it out");
   }
+  if (fields.type != NumberType::integer) {
+    throw InputError("activations with type: " + std::string(data::enum_name(fields.type)),
+                     "this type has no kernel for activations", "use type: int");
+  }
   return QuantSpec(fields);
 }
 

@@ -15,6 +15,8 @@ ScaleLimits limits_of(ScaleType type) {
       return {type, 0x1p-14F, 65504.0F};
     case ScaleType::bfloat16:
       return {type, std::numeric_limits<float>::min(), 0x1.fep127F};
+    case ScaleType::e8m0:
+    case ScaleType::e4m3:
     case ScaleType::float32:
       break;
   }

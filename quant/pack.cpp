@@ -1,49 +1,29 @@
 // Codes as a dense little-endian bitstream.
 #include "quant/pack.h"
 
-#include <algorithm>
 #include <bit>
+#include <cmath>
+#include <utility>
 
 #include "data/formats/input_error.h"
+#include "quant/levels.h"
+#include "quant/pack_check.h"
 
 namespace bitlaw::quant {
 
 namespace {
 
-using data::InputError;
-
 static_assert(std::endian::native == std::endian::little, "words are stored as they lie in memory");
-
-constexpr std::int64_t kLargestExtent = std::int64_t{1} << 31;
 
 std::size_t to_size(std::int64_t x) {
   return static_cast<std::size_t>(x);
 }
 
-void check_count(const char* what, std::size_t found, std::int64_t wanted) {
-  if (found != to_size(wanted)) {
-    throw InputError(std::to_string(found) + " " + what + " instead of " + std::to_string(wanted),
-                     "they do not fit the shape", "make the tensor again");
+float zero_point_of(const PackedTensor& packed, std::size_t shared) {
+  if (!packed.zero_point_real.empty()) {
+    return packed.zero_point_real[shared];
   }
-}
-
-std::int64_t scale_count(const PackedTensor& packed) {
-  const bool one_row = packed.spec.fields().strategy == Strategy::tensor;
-  return (one_row ? 1 : packed.out_features) * packed.spec.groups(packed.in_features);
-}
-
-void check_shape(const PackedTensor& packed) {
-  for (const std::int64_t extent : {packed.out_features, packed.in_features}) {
-    if (extent < 1 || extent > kLargestExtent) {
-      throw InputError("a quantised weight of shape [" + std::to_string(packed.out_features) + ", " +
-                           std::to_string(packed.in_features) + "]",
-                       "both extents are 1 to 2^31", "check the file or the layer");
-    }
-  }
-  if (packed.spec.fields().strategy == Strategy::token) {
-    throw InputError("a quantised weight with strategy: token", "a weight has no tokens",
-                     "use tensor, channel or group");
-  }
+  return packed.zero_point.empty() ? 0.0F : static_cast<float>(packed.zero_point[shared]);
 }
 
 }  // namespace
@@ -86,46 +66,36 @@ void unpack_row(std::span<const std::uint32_t> words, int bits, std::span<std::u
   }
 }
 
-void check_packed(const PackedTensor& packed) {
-  check_shape(packed);
-  const std::int64_t words = packed_words(packed.in_features, packed.spec.bits());
-  check_count("code words", packed.codes.size(), packed.out_features * words);
-  check_count("scales", packed.scale.size(), scale_count(packed));
-  check_count("zero points", packed.zero_point.size(),
-              packed.spec.fields().symmetric ? 0 : scale_count(packed));
-  for (const std::int8_t zero_point : packed.zero_point) {
-    if (zero_point < packed.spec.q_min() || zero_point > packed.spec.q_max()) {
-      throw InputError("zero point " + std::to_string(zero_point),
-                       "it is a level of " + packed.spec.to_string(), "make the tensor again");
-    }
+PackedTensor pack(PackedTensor without_codes, std::span<const std::uint8_t> codes) {
+  PackedTensor packed = std::move(without_codes);
+  check_extents(packed);
+  if (codes.size() != to_size(packed.out_features * packed.in_features)) {
+    throw data::InputError(std::to_string(codes.size()) + " codes instead of " +
+                               std::to_string(packed.out_features * packed.in_features),
+                           "they do not fit the shape", "make the tensor again");
   }
+  check_codes(packed.spec, codes);
+  const int bits = packed.spec.bits();
+  const std::size_t in = to_size(packed.in_features);
+  const std::size_t words = to_size(packed_words(packed.in_features, bits));
+  packed.codes.assign(to_size(packed.out_features) * words, 0);
+  for (std::size_t row = 0; row < to_size(packed.out_features); ++row) {
+    pack_row(codes.subspan(row * in, in), bits, std::span(packed.codes).subspan(row * words, words));
+  }
+  check_packed(packed);
+  return packed;
 }
 
 PackedTensor pack(const QuantSpec& spec, std::int64_t out_features, std::int64_t in_features,
                   std::span<const std::uint8_t> codes, std::span<const float> scale,
                   std::span<const std::int8_t> zero_point) {
-  PackedTensor packed{spec,
-                      out_features,
-                      in_features,
-                      {},
-                      {scale.begin(), scale.end()},
-                      {zero_point.begin(), zero_point.end()}};
-  check_shape(packed);
-  check_count("codes", codes.size(), out_features * in_features);
-  const auto largest = std::max_element(codes.begin(), codes.end());
-  if (*largest >= 1U << spec.bits()) {
-    throw InputError("code " + std::to_string(*largest),
-                     "codes of " + spec.to_string() + " are below " + std::to_string(1U << spec.bits()),
-                     "make the codes again");
-  }
-  const std::size_t words = to_size(packed_words(in_features, spec.bits()));
-  packed.codes.resize(to_size(out_features) * words);
-  for (std::size_t row = 0; row < to_size(out_features); ++row) {
-    pack_row(codes.subspan(row * to_size(in_features), to_size(in_features)), spec.bits(),
-             std::span(packed.codes).subspan(row * words, words));
-  }
-  check_packed(packed);
-  return packed;
+  PackedTensor packed;
+  packed.spec = spec;
+  packed.out_features = out_features;
+  packed.in_features = in_features;
+  packed.scale.assign(scale.begin(), scale.end());
+  packed.zero_point.assign(zero_point.begin(), zero_point.end());
+  return pack(std::move(packed), codes);
 }
 
 std::vector<std::uint8_t> unpack(const PackedTensor& packed) {
@@ -140,18 +110,33 @@ std::vector<std::uint8_t> unpack(const PackedTensor& packed) {
   return codes;
 }
 
+std::vector<float> effective_scales(const PackedTensor& packed) {
+  std::vector<float> scales = packed.scale;
+  if (packed.global_scale) {
+    for (float& scale : scales) {
+      scale *= *packed.global_scale;
+    }
+  }
+  return scales;
+}
+
 std::vector<float> dequantise(const PackedTensor& packed) {
   const std::vector<std::uint8_t> codes = unpack(packed);
+  const std::vector<float> scales = effective_scales(packed);
+  const std::span<const float> levels = levels_of(packed.spec);
+  const std::size_t in = to_size(packed.in_features);
+  const std::size_t groups = to_size(packed.spec.groups(packed.in_features));
   const std::size_t width = to_size(packed.spec.group_width(packed.in_features));
-  const bool one_scale = packed.spec.fields().strategy == Strategy::tensor;
-  const auto offset = static_cast<float>(packed.spec.level_offset());
+  const std::size_t height = to_size(packed.spec.group_height(packed.out_features));
   std::vector<float> values(codes.size());
-  for (std::size_t begin = 0; begin < codes.size(); begin += width) {
-    const std::size_t group = one_scale ? 0 : begin / width;
-    const float scale = packed.scale[group];
-    const int zero_code = (packed.zero_point.empty() ? 0 : packed.zero_point[group]) - packed.spec.q_min();
-    for (std::size_t i = begin; i < begin + width; ++i) {
-      values[i] = (static_cast<float>(codes[i] - zero_code) + offset) * scale;
+  for (std::size_t row = 0; row < to_size(packed.out_features); ++row) {
+    for (std::size_t i = 0; i < in; ++i) {
+      const std::size_t group = packed.group_index.empty() ? i / width : to_size(packed.group_index[i]);
+      const std::size_t shared = row / height * groups + group;
+      const float level = levels[codes[row * in + i]];
+      const bool other = !packed.scale_negative.empty() && std::signbit(level);
+      values[row * in + i] =
+          (level - zero_point_of(packed, shared)) * (other ? packed.scale_negative[shared] : scales[shared]);
     }
   }
   return values;

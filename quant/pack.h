@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,27 +18,44 @@ void pack_row(std::span<const std::uint8_t> codes, int bits, std::span<std::uint
 void unpack_row(std::span<const std::uint32_t> words, int bits, std::span<std::uint8_t> codes);
 
 // A quantised weight as it lies in files: the only thing containers and kernels see.
-// w[o][i] = (q - zero_point + offset) * scale with q = code - 2^(bits-1), offset 0.5 on the half grid,
-// computed as one float32 multiplication.
+//
+//   w[o][i] = (level(code) - zero point) * s        computed in float32, s: scale of row o and group of input
+//   i
+// level: quant/levels.h. s is `scale`; for levels with the sign bit set (-0 included) `scale_negative`, where
+// there is one; the float32 product scale * global_scale, where there is one. These are the weights that the
+// input meets after its transform: first the multiplier, then the rotation.
 struct PackedTensor {
   QuantSpec spec{QuantSpecFields{}};
   std::int64_t out_features = 0;
   std::int64_t in_features = 0;
   std::vector<std::uint32_t> codes;  // [out, packed_words(in)]
-  std::vector<float> scale;          // [out, groups] (strategy tensor: [1, 1]); values exact in scale_dtype
-  std::vector<std::int8_t> zero_point;  // like scale when asymmetric, else empty
+  std::vector<float> scale;  // [scale_rows(out), groups(in)] of the spec; positive, exact in scale_dtype
+  std::vector<std::int8_t> zero_point;  // like scale: asymmetric integers, zero_point_dtype int8
+  std::vector<float>
+      zero_point_real;  // like scale: asymmetric integers, zero_point_dtype float16, exact in it
+  std::vector<float> scale_negative;  // like scale: floating and quantile, asymmetric
+  std::optional<float> global_scale;  // scale_dtype e4m3: multiplies every scale
+  std::vector<std::int32_t>
+      group_index;  // [in] group of input i, each group group_size times; empty: i / group_size
+  std::vector<float> input_multiplier;  // [in] x is multiplied by it before the product; empty: none
+  std::int64_t hadamard_block = 0;  // > 0: x is then rotated by an orthonormal Walsh-Hadamard matrix (power
+                                    // of two) in blocks of that many inputs
 
   bool operator==(const PackedTensor&) const = default;
 };
 
-// InputError when extents, counts or zero points do not fit the spec.
+// InputError when extents, counts, zero points, codes or optional members do not fit the spec.
 void check_packed(const PackedTensor& packed);
 
-// codes: uint8 [out, in]. InputError when sizes do not fit or a code is out of range.
+// codes: uint8 [out, in]. InputError when sizes do not fit or a code is no level.
+PackedTensor pack(PackedTensor without_codes, std::span<const std::uint8_t> codes);
 PackedTensor pack(const QuantSpec& spec, std::int64_t out_features, std::int64_t in_features,
                   std::span<const std::uint8_t> codes, std::span<const float> scale,
                   std::span<const std::int8_t> zero_point);
 std::vector<std::uint8_t> unpack(const PackedTensor& packed);  // [out, in]
 std::vector<float> dequantise(const PackedTensor& packed);     // [out, in]
+
+// float32(scale * global_scale), or scale where there is no global scale: [scale_rows, groups].
+std::vector<float> effective_scales(const PackedTensor& packed);
 
 }  // namespace bitlaw::quant

@@ -63,6 +63,12 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
   if (spec.fields().strategy == Strategy::token) {
     throw data::InputError("strategy: token", "a weight has no tokens", "use tensor, channel or group");
   }
+  const QuantSpecFields& fields = spec.fields();
+  if (fields.type != NumberType::integer || fields.strategy == Strategy::block ||
+      fields.zero_point_dtype != ZeroPointType::int8 || bits_of(fields.scale_dtype) == 8) {
+    throw data::InputError("weights as " + spec.to_string(), "this format has no quantizer",
+                           "use an integer format");
+  }
   const std::vector<std::int64_t> shape = scale_shape(spec, out_features, in_features);
   if (method == Method::lsq) {
     scale_state_ = register_parameter("log_scale", at::zeros(shape));

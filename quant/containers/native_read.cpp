@@ -184,6 +184,9 @@ QuantSpecFields Reader::read_fields(const std::string& group) const {
   QuantSpecFields fields;
   fields.num_bits = file_.integer(group, "num_bits");
   fields.type = read_enum<NumberType>(group, "type");
+  if (fields.type != NumberType::integer) {
+    refuse("group " + group + " has type '" + file_.text(group, "type") + "'");
+  }
   const std::int64_t symmetric = file_.integer(group, "symmetric");
   if (symmetric != 0 && symmetric != 1) {
     refuse("group " + group + " has symmetric " + std::to_string(symmetric));

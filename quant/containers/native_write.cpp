@@ -17,6 +17,11 @@ using data::enum_name;
 
 void put_spec(data::TensorFile& file, const std::string& group, const QuantSpec& spec) {
   const QuantSpecFields& fields = spec.fields();
+  if (fields.type != NumberType::integer || fields.strategy == Strategy::block ||
+      fields.zero_point_dtype != ZeroPointType::int8 || bits_of(fields.scale_dtype) == 8) {
+    throw data::InputError(group + " as " + spec.to_string(), "the native file has no such format",
+                           "use an integer format");
+  }
   file.put_integer(group, "num_bits", fields.num_bits);
   file.put_text(group, "type", std::string(enum_name(fields.type)));
   file.put_integer(group, "symmetric", fields.symmetric ? 1 : 0);

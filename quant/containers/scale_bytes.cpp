@@ -63,6 +63,9 @@ data::DType dtype_of(ScaleType type) {
       return data::DType::float16;
     case ScaleType::bfloat16:
       return data::DType::bfloat16;
+    case ScaleType::e8m0:
+    case ScaleType::e4m3:
+      return data::DType::uint8;
     case ScaleType::float32:
       break;
   }

@@ -24,7 +24,14 @@ std::vector<QuantSpecFields> all_combinations() {
              {Strategy::tensor, Strategy::channel, Strategy::group, Strategy::token}) {
           for (const std::int64_t group_size : {0, 1, 64, 65536, 65537}) {
             for (const ScaleType type : {ScaleType::float32, ScaleType::float16, ScaleType::bfloat16}) {
-              all.push_back({bits, NumberType::integer, symmetric, grid, strategy, group_size, type});
+              QuantSpecFields fields;
+              fields.num_bits = bits;
+              fields.symmetric = symmetric;
+              fields.grid = grid;
+              fields.strategy = strategy;
+              fields.group_size = group_size;
+              fields.scale_dtype = type;
+              all.push_back(fields);
             }
           }
         }
@@ -68,14 +75,11 @@ TEST(QuantSpec, ConsistentFieldsAndOnlyThoseMakeASpecAndATextOfTheirOwn) {
 
 TEST(QuantSpec, TextFormsAreThoseOfTheDocumentation) {
   const auto text = [](QuantSpecFields fields) { return QuantSpec(fields).to_string(); };
-  EXPECT_EQ(text({4, NumberType::integer, true, Grid::integer, Strategy::group, 128, ScaleType::float16}),
-            "int4.g128.sym");
-  EXPECT_EQ(text({2, NumberType::integer, true, Grid::half, Strategy::group, 64, ScaleType::float16}),
+  EXPECT_EQ(text({.num_bits = 4, .strategy = Strategy::group, .group_size = 128}), "int4.g128.sym");
+  EXPECT_EQ(text({.num_bits = 2, .grid = Grid::half, .strategy = Strategy::group, .group_size = 64}),
             "int2h.g64.sym");
-  EXPECT_EQ(text({8, NumberType::integer, false, Grid::integer, Strategy::channel, 0, ScaleType::float32}),
-            "int8.channel.asym.float32");
-  EXPECT_EQ(text({8, NumberType::integer, true, Grid::integer, Strategy::token, 0, ScaleType::float16}),
-            "int8.token.sym");
+  EXPECT_EQ(text({.symmetric = false, .scale_dtype = ScaleType::float32}), "int8.channel.asym.float32");
+  EXPECT_EQ(text({.strategy = Strategy::token}), "int8.token.sym");
 }
 
 TEST(QuantSpec, OtherTextsAreRefused) {
@@ -94,6 +98,7 @@ TEST(QuantSpec, OtherTextsAreRefused) {
                            "int4.g64.sym.float64",
                            "int4.g64.sym.",
                            "int4.g64.sym.float16.x",
+                           "int4.g64.sym.float16.zp_float16.x",
                            "int4h.g64.asym",
                            "int1.g64.sym",
                            "int9.g64.sym",
