@@ -108,7 +108,7 @@ void compare_maps(const Map& trained, const Map& stored, const char* group, cons
 void compare_contents(const quant::PackedModel& trained, const quant::PackedModel& stored) {
   compare_maps(trained.weights, stored.weights, "weights", compare_packed);
   compare_maps(trained.tensors, stored.tensors, "tensors",
-               [](const std::string& name, const quant::RawTensor& a, const quant::RawTensor& b) {
+               [](const std::string& name, const data::RawTensor& a, const data::RawTensor& b) {
                  if (a.dtype != b.dtype || a.shape != b.shape || a.bytes != b.bytes) {
                    differ(fmt::format("tensors/{}: values differ", name));
                  }

@@ -1,9 +1,11 @@
-// Names and sizes of the element types that a TensorFile holds.
+#include "data/formats/dtype.h"
+
 #include <array>
-#include <utility>
+#include <limits>
+#include <stdexcept>
+#include <string>
 
 #include "data/formats/input_error.h"
-#include "data/formats/tensor_file.h"
 
 namespace bitlaw::data {
 
@@ -11,26 +13,46 @@ namespace {
 
 struct TypeFacts {
   std::string_view name;
-  std::size_t size;
+  int bits;
 };
 
-constexpr std::array<TypeFacts, 12> kTypes = {{{"float32", 4},
-                                               {"float64", 8},
-                                               {"float16", 2},
-                                               {"bfloat16", 2},
-                                               {"int8", 1},
-                                               {"uint8", 1},
-                                               {"int16", 2},
-                                               {"uint16", 2},
-                                               {"int32", 4},
-                                               {"uint32", 4},
-                                               {"int64", 8},
-                                               {"uint64", 8}}};
+constexpr std::array<TypeFacts, kDTypeCount> kTypes = {{{"float32", 32},
+                                                        {"float64", 64},
+                                                        {"float16", 16},
+                                                        {"bfloat16", 16},
+                                                        {"int8", 8},
+                                                        {"uint8", 8},
+                                                        {"int16", 16},
+                                                        {"uint16", 16},
+                                                        {"int32", 32},
+                                                        {"uint32", 32},
+                                                        {"int64", 64},
+                                                        {"uint64", 64},
+                                                        {"bool", 8},
+                                                        {"float8_e4m3fn", 8},
+                                                        {"float8_e5m2", 8},
+                                                        {"float8_e8m0fnu", 8},
+                                                        {"float8_e4m3fnuz", 8},
+                                                        {"float8_e5m2fnuz", 8},
+                                                        {"complex64", 64},
+                                                        {"float4_e2m1", 4},
+                                                        {"float6_e2m3", 6},
+                                                        {"float6_e3m2", 6}}};
+
+constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 }  // namespace
 
+int bits_of(DType dtype) {
+  return kTypes.at(static_cast<std::size_t>(dtype)).bits;
+}
+
 std::size_t size_of(DType dtype) {
-  return kTypes.at(static_cast<std::size_t>(dtype)).size;
+  const int bits = bits_of(dtype);
+  if (bits % 8 != 0) {
+    throw std::invalid_argument(std::string(name_of(dtype)) + " has no whole number of bytes");
+  }
+  return static_cast<std::size_t>(bits / 8);
 }
 
 std::string_view name_of(DType dtype) {
@@ -44,20 +66,31 @@ DType dtype_from_name(std::string_view name) {
     }
   }
   throw InputError("element type '" + std::string(name) + "' is unknown",
-                   "tensors are float16/32/64, bfloat16 or integers of 8 to 64 bits",
+                   "tensors are float16/32/64, bfloat16, float8, bool or integers of 8 to 64 bits",
                    "write the tensor as one of those");
 }
 
-std::int64_t TensorInfo::element_count() const {
-  std::int64_t count = 1;
+std::optional<std::uint64_t> byte_count(DType dtype, std::span<const std::int64_t> shape) {
+  std::uint64_t product = 1;  // of the extents that are not 0
+  bool is_empty = false;
   for (const std::int64_t extent : shape) {
-    count *= extent;
+    if (extent < 0) {
+      return std::nullopt;
+    }
+    is_empty = is_empty || extent == 0;
+    if (extent > 0 &&
+        (__builtin_mul_overflow(product, static_cast<std::uint64_t>(extent), &product) || product > kMost)) {
+      return std::nullopt;
+    }
   }
-  return count;
-}
-
-std::size_t TensorInfo::byte_count() const {
-  return static_cast<std::size_t>(element_count()) * size_of(dtype);
+  std::uint64_t bits = 0;
+  if (__builtin_mul_overflow(product, static_cast<std::uint64_t>(bits_of(dtype)), &bits) || bits > kMost) {
+    return std::nullopt;
+  }
+  if (is_empty) {
+    return 0;
+  }
+  return bits % 8 == 0 ? std::optional(bits / 8) : std::nullopt;
 }
 
 }  // namespace bitlaw::data

@@ -28,6 +28,10 @@ void check_name(const std::string& name, const char* what) {
 }
 
 void check_size(const TensorInfo& info, std::size_t bytes) {
+  if (!hdf5::stored_as(info.dtype)) {
+    throw std::invalid_argument("tensor " + info.name + " is " + std::string(name_of(info.dtype)) +
+                                ", which a tensor file does not hold");
+  }
   for (const std::int64_t extent : info.shape) {
     if (extent < 0) {
       throw std::invalid_argument("tensor " + info.name + " has a negative extent");
@@ -40,6 +44,18 @@ void check_size(const TensorInfo& info, std::size_t bytes) {
 }
 
 }  // namespace
+
+std::int64_t TensorInfo::element_count() const {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) {
+    count *= extent;
+  }
+  return count;
+}
+
+std::size_t TensorInfo::byte_count() const {
+  return static_cast<std::size_t>(element_count()) * size_of(dtype);
+}
 
 std::uint64_t tensor_checksum(std::span<const std::byte> bytes) {
   return xxh64(bytes);

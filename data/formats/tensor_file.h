@@ -2,8 +2,9 @@
 //
 // Layout: a dataset per tensor, named by its path ("weights/blocks.0.attn.proj/codes" makes the groups),
 // contiguous, allocated early, with a text attribute "checksum" (XXH64, 16 hexadecimal digits; see
-// tensor_checksum) and, for bfloat16, which HDF5 lacks, stored as uint16 with the text attribute "dtype" =
-// "bfloat16". Attributes of the root or of a group are UTF-8 strings, 64-bit integers or lists of those.
+// tensor_checksum). Types that HDF5 lacks lie in integers of their width, with the text attribute "dtype" =
+// their name: bfloat16 in uint16; bool and the float8 types in uint8. Others (complex, narrower than a byte)
+// are not held. Attributes of the root or of a group are UTF-8 strings, 64-bit integers or lists of those.
 // Behind the HDF5 part lies a seal, which guards all that is not a tensor's bytes (hdf5/seal.h). Equal
 // contents give equal files.
 //
@@ -26,26 +27,9 @@
 #include <string_view>
 #include <vector>
 
+#include "data/formats/dtype.h"
+
 namespace bitlaw::data {
-
-enum class DType {
-  float32,
-  float64,
-  float16,
-  bfloat16,
-  int8,
-  uint8,
-  int16,
-  uint16,
-  int32,
-  uint32,
-  int64,
-  uint64
-};
-
-std::size_t size_of(DType dtype);         // bytes of one element
-std::string_view name_of(DType dtype);    // "float32", ...
-DType dtype_from_name(std::string_view);  // InputError when unknown
 
 // 64-bit checksum over bytes; the same on every machine.
 std::uint64_t tensor_checksum(std::span<const std::byte> bytes);

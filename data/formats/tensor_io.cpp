@@ -12,18 +12,25 @@ namespace bitlaw::data {
 
 namespace {
 
-constexpr std::array<std::pair<DType, at::ScalarType>, 12> kTypes = {{{DType::float32, at::kFloat},
-                                                                      {DType::float64, at::kDouble},
-                                                                      {DType::float16, at::kHalf},
-                                                                      {DType::bfloat16, at::kBFloat16},
-                                                                      {DType::int8, at::kChar},
-                                                                      {DType::uint8, at::kByte},
-                                                                      {DType::int16, at::kShort},
-                                                                      {DType::uint16, at::kUInt16},
-                                                                      {DType::int32, at::kInt},
-                                                                      {DType::uint32, at::kUInt32},
-                                                                      {DType::int64, at::kLong},
-                                                                      {DType::uint64, at::kUInt64}}};
+constexpr std::array<std::pair<DType, at::ScalarType>, 18> kTypes = {
+    {{DType::float32, at::kFloat},
+     {DType::float64, at::kDouble},
+     {DType::float16, at::kHalf},
+     {DType::bfloat16, at::kBFloat16},
+     {DType::int8, at::kChar},
+     {DType::uint8, at::kByte},
+     {DType::int16, at::kShort},
+     {DType::uint16, at::kUInt16},
+     {DType::int32, at::kInt},
+     {DType::uint32, at::kUInt32},
+     {DType::int64, at::kLong},
+     {DType::uint64, at::kUInt64},
+     {DType::boolean, at::kBool},
+     {DType::float8_e4m3fn, at::kFloat8_e4m3fn},
+     {DType::float8_e5m2, at::kFloat8_e5m2},
+     {DType::float8_e8m0fnu, at::kFloat8_e8m0fnu},
+     {DType::float8_e4m3fnuz, at::kFloat8_e4m3fnuz},
+     {DType::float8_e5m2fnuz, at::kFloat8_e5m2fnuz}}};
 
 at::Tensor on_cpu(const at::Tensor& tensor) {
   return tensor.detach().to(at::kCPU).contiguous();
@@ -43,7 +50,7 @@ DType dtype_of(const at::Tensor& tensor) {
   }
   throw InputError(
       std::string("a tensor of type ") + c10::toString(tensor.scalar_type()) + " cannot be stored",
-      "files hold float16/32/64, bfloat16 and integers of 8 to 64 bits", "convert it first");
+      "files hold float16/32/64, bfloat16, float8, bool and integers of 8 to 64 bits", "convert it first");
 }
 
 at::ScalarType scalar_type_of(DType dtype) {
@@ -52,7 +59,8 @@ at::ScalarType scalar_type_of(DType dtype) {
       return scalar_type;
     }
   }
-  throw std::invalid_argument("no such element type");
+  throw InputError("a tensor of type " + std::string(name_of(dtype)) + " cannot be computed with",
+                   "LibTorch has no such elements", "read it as bytes");
 }
 
 void put_tensor(TensorFile& file, const std::string& name, const at::Tensor& tensor) {

@@ -11,8 +11,8 @@
 
 namespace bitlaw::data {
 
-DType dtype_of(const at::Tensor& tensor);  // InputError for a dtype that the format does not hold
-at::ScalarType scalar_type_of(DType dtype);
+DType dtype_of(const at::Tensor& tensor);    // InputError for a dtype that the format does not hold
+at::ScalarType scalar_type_of(DType dtype);  // InputError for elements narrower than a byte, and complex
 
 void put_tensor(TensorFile& file, const std::string& name,
                 const at::Tensor& tensor);  // made contiguous, on the CPU

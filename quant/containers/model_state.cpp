@@ -89,9 +89,9 @@ void check_finite(const std::string& name, const at::Tensor& tensor) {
   }
 }
 
-RawTensor raw_of(const at::Tensor& tensor) {
+data::RawTensor raw_of(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.contiguous();
-  RawTensor raw;
+  data::RawTensor raw;
   raw.dtype = data::dtype_of(flat);
   raw.shape = flat.sizes().vec();
   raw.bytes.resize(flat.nbytes());
@@ -99,7 +99,7 @@ RawTensor raw_of(const at::Tensor& tensor) {
   return raw;
 }
 
-at::Tensor tensor_of(const RawTensor& raw) {
+at::Tensor tensor_of(const data::RawTensor& raw) {
   at::Tensor tensor = at::empty(raw.shape, at::TensorOptions().dtype(data::scalar_type_of(raw.dtype)));
   TORCH_CHECK(tensor.nbytes() == raw.bytes.size(), "a raw tensor's bytes do not fit its shape");
   std::memcpy(tensor.mutable_data_ptr(), raw.bytes.data(), raw.bytes.size());

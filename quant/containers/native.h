@@ -18,24 +18,16 @@
 #include <string>
 #include <vector>
 
-#include "data/formats/tensor_file.h"
+#include "data/formats/raw_tensor.h"
 #include "quant/pack.h"
 
 namespace bitlaw::quant {
 
-struct RawTensor {
-  data::DType dtype = data::DType::float32;
-  std::vector<std::int64_t> shape;
-  std::vector<std::byte> bytes;
-
-  bool operator==(const RawTensor&) const = default;
-};
-
 struct PackedModel {
-  std::map<std::string, PackedTensor> weights;    // by module name
-  std::map<std::string, QuantSpec> activations;   // by module name
-  std::map<std::string, RawTensor> tensors;       // by tensor name
-  std::map<std::string, std::string> attributes;  // config, model_bits, source: any of them, no others
+  std::map<std::string, PackedTensor> weights;     // by module name
+  std::map<std::string, QuantSpec> activations;    // by module name
+  std::map<std::string, data::RawTensor> tensors;  // by tensor name
+  std::map<std::string, std::string> attributes;   // config, model_bits, source: any of them, no others
 
   bool operator==(const PackedModel&) const = default;
 };

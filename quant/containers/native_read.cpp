@@ -270,7 +270,7 @@ PackedModel Reader::read() {
     if (name.starts_with("tensors/")) {
       const data::TensorInfo& info = file_.info(name);
       model_.tensors.emplace(name.substr(std::strlen("tensors/")),
-                             RawTensor{info.dtype, info.shape, read_bytes(name, info.shape)});
+                             data::RawTensor{info.dtype, info.shape, read_bytes(name, info.shape)});
     }
   }
   return std::move(model_);

@@ -62,7 +62,7 @@ PackedModel sample() {
   }
   const auto bytes = std::as_bytes(std::span(brain));
   model.tensors.emplace("norm.weight",
-                        bitlaw::quant::RawTensor{DType::bfloat16, {kOut, kIn}, {bytes.begin(), bytes.end()}});
+                        bitlaw::data::RawTensor{DType::bfloat16, {kOut, kIn}, {bytes.begin(), bytes.end()}});
   return model;
 }
 

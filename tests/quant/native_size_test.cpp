@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "quant/containers/native.h"
+#include "data/formats/tensor_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace bitlaw::quant {
@@ -31,7 +32,8 @@ class Builder {
 
   void tensor(const std::string& name, std::vector<std::int64_t> shape) {
     data::TensorInfo info{name, data::DType::bfloat16, shape, 0};
-    model.tensors.emplace(name, RawTensor{info.dtype, shape, std::vector<std::byte>(info.byte_count())});
+    model.tensors.emplace(name,
+                          data::RawTensor{info.dtype, shape, std::vector<std::byte>(info.byte_count())});
     bits += 16.0 * static_cast<double>(info.element_count());
   }
 

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_file.h"
 #include "data/seed.h"
 #include "quant/affine.h"
 #include "tests/support/temporary_folder.h"
@@ -47,9 +48,9 @@ PackedTensor some_weight(const QuantSpec& spec) {
   return pack(spec, kOut, kIn, codes, scale, zero_point);
 }
 
-RawTensor some_tensor(DType dtype, std::vector<std::int64_t> shape) {
+data::RawTensor some_tensor(DType dtype, std::vector<std::int64_t> shape) {
   data::TensorInfo info{"", dtype, shape, 0};
-  RawTensor raw{dtype, std::move(shape), std::vector<std::byte>(info.byte_count())};
+  data::RawTensor raw{dtype, std::move(shape), std::vector<std::byte>(info.byte_count())};
   for (std::size_t i = 0; i < raw.bytes.size(); ++i) {
     raw.bytes[i] = static_cast<std::byte>(i * 37);
   }

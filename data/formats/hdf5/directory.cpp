@@ -5,6 +5,27 @@
 
 namespace bitlaw::data::hdf5 {
 
+std::optional<DType> stored_as(DType dtype) {
+  switch (dtype) {
+    case DType::bfloat16:
+      return DType::uint16;
+    case DType::boolean:
+    case DType::float8_e4m3fn:
+    case DType::float8_e5m2:
+    case DType::float8_e8m0fnu:
+    case DType::float8_e4m3fnuz:
+    case DType::float8_e5m2fnuz:
+      return DType::uint8;
+    case DType::complex64:
+    case DType::float4_e2m1:
+    case DType::float6_e2m3:
+    case DType::float6_e3m2:
+      return std::nullopt;
+    default:
+      return dtype;
+  }
+}
+
 const Attribute* Directory::find(const std::string& group, const std::string& key) const {
   const auto entries = attributes.find(group);
   if (entries == attributes.end()) {

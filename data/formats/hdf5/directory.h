@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,6 +14,9 @@
 #include "data/formats/tensor_file.h"
 
 namespace bitlaw::data::hdf5 {
+
+// The type of HDF5 that elements of this type lie in, itself for those that HDF5 has; none: not held.
+std::optional<DType> stored_as(DType dtype);
 
 // Text, one integer, or a list of integers.
 using Attribute = std::variant<std::string, std::int64_t, std::vector<std::int64_t>>;

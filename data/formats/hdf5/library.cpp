@@ -1,6 +1,8 @@
 // The HDF5 library as this folder uses it: one caller at a time, silent, with owned handles.
 #include "data/formats/hdf5/library.h"
 
+#include "data/formats/hdf5/directory.h"
+
 namespace bitlaw::data::hdf5 {
 
 namespace {
@@ -33,7 +35,6 @@ hid_t standard_type(DType dtype) {
       return H5T_STD_U8LE;
     case DType::int16:
       return H5T_STD_I16LE;
-    case DType::bfloat16:
     case DType::uint16:
       return H5T_STD_U16LE;
     case DType::int32:
@@ -44,10 +45,9 @@ hid_t standard_type(DType dtype) {
       return H5T_STD_I64LE;
     case DType::uint64:
       return H5T_STD_U64LE;
-    case DType::float16:
-      break;
+    default:
+      return -1;
   }
-  return -1;
 }
 
 // HDF5 1.10 has no name for IEEE half precision, but can describe it; numpy knows the description.
@@ -77,7 +77,8 @@ std::string last_error() {
 }
 
 Handle file_type(DType dtype) {
-  return dtype == DType::float16 ? half_type() : Handle(H5Tcopy(standard_type(dtype)), H5Tclose);
+  const DType stored = stored_as(dtype).value();
+  return stored == DType::float16 ? half_type() : Handle(H5Tcopy(standard_type(stored)), H5Tclose);
 }
 
 Handle text_type() {

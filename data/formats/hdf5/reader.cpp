@@ -137,17 +137,29 @@ std::optional<std::uint64_t> parse_hex(const Attribute& value) {
                                                                                : std::nullopt;
 }
 
+// The type that HDF5 lacks and that lies in elements of type `stored`.
+std::optional<DType> named_type(const Attribute& value, DType stored) {
+  for (int i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (dtype != stored && stored_as(dtype) == stored && value == Attribute(std::string(name_of(dtype)))) {
+      return dtype;
+    }
+  }
+  return std::nullopt;
+}
+
 void Reader::read_tensor(const std::string& name) {
   const Handle dataset = need(H5Dopen2(hdf5_, name.c_str(), H5P_DEFAULT), H5Dclose, "tensor " + name);
   const auto attributes = attributes_of(dataset, "tensor " + name);
   StoredTensor tensor;
-  tensor.info = {name, dtype_of(dataset, name), shape_of(dataset, name), 0};
+  const DType stored = dtype_of(dataset, name);
+  tensor.info = {name, stored, shape_of(dataset, name), 0};
   for (const auto& [key, value] : attributes) {
     const auto hex = key == "checksum" ? parse_hex(value) : std::nullopt;
     if (hex) {
       tensor.info.checksum = *hex;
-    } else if (key == "dtype" && value == Attribute("bfloat16") && tensor.info.dtype == DType::uint16) {
-      tensor.info.dtype = DType::bfloat16;
+    } else if (const auto named = key == "dtype" ? named_type(value, stored) : std::nullopt) {
+      tensor.info.dtype = *named;
     } else {
       fail("tensor " + name + " has an attribute " + key + " that is unknown or has a wrong value");
     }
@@ -183,7 +195,7 @@ DType Reader::dtype_of(hid_t dataset, const std::string& name) const {
   const Handle type = need(H5Dget_type(dataset), H5Tclose, "the type of tensor " + name);
   for (int i = 0; i <= static_cast<int>(DType::uint64); ++i) {
     const auto dtype = static_cast<DType>(i);
-    if (dtype != DType::bfloat16 && H5Tequal(type, file_type(dtype)) > 0) {
+    if (stored_as(dtype) == dtype && H5Tequal(type, file_type(dtype)) > 0) {
       return dtype;
     }
   }

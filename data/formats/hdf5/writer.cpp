@@ -161,7 +161,7 @@ std::uint64_t Writer::add_tensor(const TensorInfo& info) {
                                             space_of(info), H5P_DEFAULT, list, H5P_DEFAULT),
                                  H5Dclose, "make a dataset");
   write_attribute(dataset, "checksum", to_hex(info.checksum));
-  if (info.dtype == DType::bfloat16) {
+  if (stored_as(info.dtype) != info.dtype) {
     write_attribute(dataset, "dtype", std::string(name_of(info.dtype)));
   }
   if (info.byte_count() == 0) {

@@ -47,7 +47,7 @@ TEST(TensorFile, TensorsOfAllTypesAndSizesComeBack) {
   const std::vector<std::int64_t> empty = {3, 0, 2};
   const std::vector<std::int64_t> matrix = {5, 7};
   TensorFile file = TensorFile::create(folder / "x.h5");
-  for (int i = 0; i <= static_cast<int>(DType::uint64); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::float8_e5m2fnuz); ++i) {
     const auto dtype = static_cast<DType>(i);
     const std::string name(name_of(dtype));
     file.put("matrix/" + name, dtype, matrix, pattern(35 * size_of(dtype)));
@@ -57,8 +57,8 @@ TEST(TensorFile, TensorsOfAllTypesAndSizesComeBack) {
   put_bytes(file, "large", pattern(3 << 20));
   file.commit();
   const TensorFile back = TensorFile::open(folder / "x.h5");
-  EXPECT_EQ(back.names().size(), 3U * 12U + 1U);
-  for (int i = 0; i <= static_cast<int>(DType::uint64); ++i) {
+  EXPECT_EQ(back.names().size(), 3U * 18U + 1U);
+  for (int i = 0; i <= static_cast<int>(DType::float8_e5m2fnuz); ++i) {
     const auto dtype = static_cast<DType>(i);
     const std::string name(name_of(dtype));
     EXPECT_EQ(back.info("matrix/" + name).dtype, dtype);
@@ -186,6 +186,7 @@ TEST(TensorFile, MisuseIsRefused) {
   EXPECT_THROW(file.put("t", DType::float32, shape, pattern(15)), std::invalid_argument);
   const std::vector<std::int64_t> negative = {-1, -4};
   EXPECT_THROW(file.put("t", DType::uint8, negative, pattern(4)), std::invalid_argument);
+  EXPECT_THROW(file.put("t", DType::float4_e2m1, shape, pattern(2)), std::invalid_argument);
   EXPECT_THROW(file.put_text("", "k", std::string("a\0b", 3)), std::invalid_argument);
   put_bytes(file, "t", pattern(3));
   EXPECT_THROW(put_bytes(file, "t", pattern(3)), std::invalid_argument);
