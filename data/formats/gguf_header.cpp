@@ -14,7 +14,6 @@ namespace bitlaw::data {
 namespace {
 
 constexpr std::uint32_t kVersion = 3;
-constexpr std::uint64_t kLargestAlignment = std::uint64_t{1} << 20;
 constexpr std::size_t kBufferSize = std::size_t{1} << 16;
 constexpr std::uint64_t kFewestArrayBytes = 12;  // element type and count
 
@@ -55,7 +54,6 @@ class Parser {
   void read_magic();
   void read_key_value(GgufHeader& header);
   void read_info(GgufHeader& header);
-  void check_places(const ParsedGgufHeader& parsed, std::uint64_t alignment) const;
 
   const FileHandle& file_;
   const std::filesystem::path& path_;
@@ -238,34 +236,6 @@ void Parser::read_info(GgufHeader& header) {
   header.tensors.push_back(std::move(info));
 }
 
-void Parser::check_places(const ParsedGgufHeader& parsed, std::uint64_t alignment) const {
-  std::vector<const GgufTensorInfo*> order;
-  for (const GgufTensorInfo& info : parsed.header.tensors) {
-    order.push_back(&info);
-  }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return a->offset < b->offset; });
-  const std::uint64_t data_bytes = size_ > parsed.data_begin ? size_ - parsed.data_begin : 0;
-  std::uint64_t end = 0;
-  for (const GgufTensorInfo* info : order) {
-    const std::string tensor = "tensor '" + printable(info->name) + "'";
-    if (info->offset > data_bytes || info->bytes > data_bytes - info->offset) {
-      throw InputError(path_.string() + ": " + tensor + " has " + shown(info->bytes) + " bytes at byte " +
-                           shown(info->offset) + " of " + shown(data_bytes) + " bytes of data",
-                       "the file is truncated or its header is wrong",
-                       "get the file again from where it came");
-    }
-    if (info->offset != aligned(end, alignment)) {
-      fail(tensor + " begins at byte " + shown(info->offset) + " of the data, not at " +
-           shown(aligned(end, alignment)) + ", where the one before it ends");
-    }
-    end = info->offset + info->bytes;
-  }
-  if (data_bytes > aligned(end, alignment)) {
-    fail(shown(data_bytes - end) + " bytes at the end belong to no tensor");
-  }
-}
-
 ParsedGgufHeader Parser::parse() {
   read_magic();
   const auto tensors = number<std::uint64_t>();
@@ -281,27 +251,12 @@ ParsedGgufHeader Parser::parse() {
   const std::uint64_t alignment =
       gguf_alignment(parsed.header, [this](const std::string& problem) { fail(problem); });
   parsed.data_begin = aligned(position_, alignment);
-  check_places(parsed, alignment);
+  const std::uint64_t data_bytes = size_ > parsed.data_begin ? size_ - parsed.data_begin : 0;
+  check_gguf_places(parsed.header, data_bytes, alignment, path_.string());
   return parsed;
 }
 
 }  // namespace
-
-std::uint64_t gguf_alignment(const GgufHeader& header, const std::function<void(const std::string&)>& fail) {
-  for (const auto& [key, value] : header.values) {
-    if (key != kGgufAlignmentKey) {
-      continue;
-    }
-    const auto* alignment = std::get_if<std::uint32_t>(&value);
-    if (alignment == nullptr || *alignment == 0 || *alignment > kLargestAlignment ||
-        (*alignment & (*alignment - 1)) != 0) {
-      fail(std::string(kGgufAlignmentKey) + " is not a power of two of type u32, up to " +
-           shown(kLargestAlignment));
-    }
-    return *alignment;
-  }
-  return kGgufAlignment;
-}
 
 ParsedGgufHeader parse_gguf_header(const FileHandle& file, const std::filesystem::path& path) {
   return Parser(file, path).parse();

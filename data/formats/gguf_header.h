@@ -21,6 +21,10 @@ ParsedGgufHeader parse_gguf_header(const FileHandle& file, const std::filesystem
 // The alignment that the key-values state; `fail` (does not return) is called when that is no power of two.
 std::uint64_t gguf_alignment(const GgufHeader& header, const std::function<void(const std::string&)>& fail);
 
+// InputError: tensors that overlap, leave holes, reach beyond `data_bytes` or leave bytes behind them.
+void check_gguf_places(const GgufHeader& header, std::uint64_t data_bytes, std::uint64_t alignment,
+                       const std::string& origin);
+
 inline std::uint64_t aligned(std::uint64_t position, std::uint64_t alignment) {
   return (position + alignment - 1) / alignment * alignment;
 }

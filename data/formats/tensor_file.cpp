@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 
@@ -32,25 +34,16 @@ void check_size(const TensorInfo& info, std::size_t bytes) {
     throw std::invalid_argument("tensor " + info.name + " is " + std::string(name_of(info.dtype)) +
                                 ", which a tensor file does not hold");
   }
-  for (const std::int64_t extent : info.shape) {
-    if (extent < 0) {
-      throw std::invalid_argument("tensor " + info.name + " has a negative extent");
-    }
-  }
-  if (info.byte_count() != bytes) {
+  if (data::byte_count(info.dtype, info.shape) != bytes) {
     throw std::invalid_argument("tensor " + info.name + " has " + std::to_string(bytes) +
-                                " bytes, its shape " + std::to_string(info.byte_count()));
+                                " bytes, its shape needs another number");
   }
 }
 
 }  // namespace
 
 std::int64_t TensorInfo::element_count() const {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) {
-    count *= extent;
-  }
-  return count;
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
 std::size_t TensorInfo::byte_count() const {
