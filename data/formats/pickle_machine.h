@@ -22,6 +22,7 @@ constexpr std::uint32_t kNoneNode = 0;
 constexpr std::uint32_t kFalseNode = 1;
 constexpr std::uint32_t kTrueNode = 2;
 
+// One pickle, read once: Machine(...).run().
 class Machine {
  public:
   Machine(std::span<const std::byte> bytes, std::span<const PickleGlobal> allowed, const std::string& origin)
@@ -80,12 +81,15 @@ class Machine {
   bool step_container(std::uint8_t opcode);
   bool step_object(std::uint8_t opcode);
   void push_long();
+  void push_real();
+  void push_text(std::uint64_t length);
   void push_tuple(Items items) { push(PickleKind::tuple).items = std::move(items); }
   void append(const Items& items, PickleKind kind);
   void push_global(const std::string& module, const std::string& name);
   void call();
   void construct();
   void build();
+  std::uint32_t add_container(PickleKind kind, std::int64_t index, const Items& items);
   std::uint32_t made_by(std::uint32_t function, const Items& arguments);
   void remember(std::uint64_t key);
   void recall(std::uint64_t key);

@@ -29,6 +29,14 @@ void Machine::push_global(const std::string& module, const std::string& name) {
   fail("it names '" + printable(module + "." + name) + "', which is not on the list of what is read");
 }
 
+std::uint32_t Machine::add_container(PickleKind kind, std::int64_t index, const Items& items) {
+  spend(items.size());
+  const std::uint32_t made = add(kind);
+  node(made).integer = index;
+  node(made).items = items;
+  return made;
+}
+
 // What calling `function` with `arguments` stands for.
 std::uint32_t Machine::made_by(std::uint32_t function, const Items& arguments) {
   if (node(function).kind != PickleKind::global) {
@@ -36,39 +44,22 @@ std::uint32_t Machine::made_by(std::uint32_t function, const Items& arguments) {
   }
   const std::int64_t index = node(function).integer;
   const PickleGlobal& global = allowed_[static_cast<std::size_t>(index)];
-  const bool has_list = arguments.size() == 1 && (node(arguments[0]).kind == PickleKind::list ||
-                                                  node(arguments[0]).kind == PickleKind::tuple);
-  std::uint32_t made = 0;
-  switch (global.use) {
-    case PickleUse::value:
-      break;
-    case PickleUse::call:
-      made = add(PickleKind::call);
-      node(made).integer = index;
-      node(made).items = arguments;
-      return made;
-    case PickleUse::dict:
-    case PickleUse::object:
-      if (arguments.empty()) {
-        made = add(PickleKind::dict);
-        node(made).integer = index;
-        return made;
-      }
-      break;
-    case PickleUse::list:
-    case PickleUse::tuple:
-      if (has_list) {
-        spend(node(arguments[0]).items.size());
-        made = add(global.use == PickleUse::list ? PickleKind::list : PickleKind::tuple);
-        node(made).items = Items(node(arguments[0]).items);
-        return made;
-      }
-      break;
-    case PickleUse::argument:
-      if (!arguments.empty()) {
-        return arguments[0];
-      }
-      break;
+  const PickleKind first = arguments.empty() ? PickleKind::none : node(arguments[0]).kind;
+  const bool has_items = arguments.size() == 1 && (first == PickleKind::list || first == PickleKind::tuple);
+  if (global.use == PickleUse::call) {
+    return add_container(PickleKind::call, index, arguments);
+  }
+  if ((global.use == PickleUse::dict || global.use == PickleUse::object) && arguments.empty()) {
+    return add_container(PickleKind::dict, index, {});
+  }
+  if (global.use == PickleUse::list && has_items) {
+    return add_container(PickleKind::list, 0, Items(node(arguments[0]).items));
+  }
+  if (global.use == PickleUse::tuple && has_items) {
+    return add_container(PickleKind::tuple, 0, Items(node(arguments[0]).items));
+  }
+  if (global.use == PickleUse::argument && !arguments.empty()) {
+    return arguments[0];
   }
   fail("it calls '" + std::string(global.module) + "." + std::string(global.name) +
        "' in a way that is not read");
@@ -79,7 +70,7 @@ void Machine::call() {
   if (node(popped[1]).kind != PickleKind::tuple) {
     fail("it calls a function with something that is no tuple of arguments");
   }
-  spend(2 * node(popped[1]).items.size());
+  spend(node(popped[1]).items.size());
   const Items arguments = node(popped[1]).items;
   stack_.push_back(made_by(popped[0], arguments));
 }

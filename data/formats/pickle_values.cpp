@@ -30,6 +30,19 @@ void Machine::push_long() {
   push_integer(static_cast<std::int64_t>(value));
 }
 
+// The one number that is big-endian.
+void Machine::push_real() {
+  const auto bytes = take(sizeof(double));
+  std::array<std::byte, sizeof(double)> reversed{};
+  std::reverse_copy(bytes.begin(), bytes.end(), reversed.begin());
+  push(PickleKind::real).real = from_little_endian<double>(reversed);
+}
+
+void Machine::push_text(std::uint64_t length) {
+  std::string value = text(length);
+  push(PickleKind::text).text = std::move(value);
+}
+
 bool Machine::step_value(std::uint8_t opcode) {
   switch (opcode) {
     case kNone:
@@ -53,23 +66,15 @@ bool Machine::step_value(std::uint8_t opcode) {
     case kLong1:
       push_long();
       return true;
-    case kBinFloat: {  // the one number that is big-endian
-      auto bytes = take(sizeof(double));
-      std::array<std::byte, sizeof(double)> reversed{};
-      std::reverse_copy(bytes.begin(), bytes.end(), reversed.begin());
-      push(PickleKind::real).real = from_little_endian<double>(reversed);
+    case kBinFloat:
+      push_real();
       return true;
-    }
-    case kBinUnicode: {
-      std::string value = text(number<std::uint32_t>());
-      push(PickleKind::text).text = std::move(value);
+    case kBinUnicode:
+      push_text(number<std::uint32_t>());
       return true;
-    }
-    case kShortBinUnicode: {
-      std::string value = text(number<std::uint8_t>());
-      push(PickleKind::text).text = std::move(value);
+    case kShortBinUnicode:
+      push_text(number<std::uint8_t>());
       return true;
-    }
     default:
       return false;
   }

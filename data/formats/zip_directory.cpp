@@ -56,6 +56,19 @@ T at(std::span<const std::byte> bytes, std::uint64_t offset) {
   return from_little_endian<T>(bytes.subspan(offset));
 }
 
+// Whether a local header tells what the directory tells.
+bool is_header_of(const CentralEntry& entry, std::span<const std::byte> local) {
+  const bool has_name = at<std::uint16_t>(local, 26) == entry.name.size() &&
+                        std::equal(entry.name.begin(), entry.name.end(), local.begin() + kLocalSize,
+                                   [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+  const auto local_size = at<std::uint32_t>(local, 22);
+  const bool has_size = entry.method != 0 || local_size == entry.size || local_size == kIn64 ||
+                        (local_size == 0 && (entry.flags & kHasDescriptor) != 0);
+  const bool has_flags = ((at<std::uint16_t>(local, 6) ^ entry.flags) & kEncrypted) == 0;
+  return at<std::uint32_t>(local, 0) == kLocalMark && has_name && has_size && has_flags &&
+         at<std::uint16_t>(local, 8) == entry.method;
+}
+
 class DirectoryReader {
  public:
   DirectoryReader(const FileHandle& file, const std::filesystem::path& path)
@@ -220,15 +233,7 @@ Extent DirectoryReader::add(const CentralEntry& entry, std::uint64_t directory_b
          ", inside or behind the directory");
   }
   const std::vector<std::byte> local = bytes(entry.local, fixed);
-  const bool has_name = at<std::uint16_t>(local, 26) == entry.name.size() &&
-                        std::equal(entry.name.begin(), entry.name.end(), local.begin() + kLocalSize,
-                                   [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
-  const std::uint32_t local_size = at<std::uint32_t>(local, 22);
-  const bool has_size = !is_stored || local_size == entry.size || local_size == kIn64 ||
-                        (local_size == 0 && (entry.flags & kHasDescriptor) != 0);
-  if (at<std::uint32_t>(local, 0) != kLocalMark || !has_name || !has_size ||
-      at<std::uint16_t>(local, 8) != entry.method ||
-      ((at<std::uint16_t>(local, 6) ^ entry.flags) & kEncrypted) != 0) {
+  if (!is_header_of(entry, local)) {
     fail(shown + " has a local header that tells something else than the directory");
   }
   const std::uint64_t begin = entry.local + fixed + at<std::uint16_t>(local, 28);

@@ -1,0 +1,276 @@
+// Files that PyTorch itself wrote, and pickles and archives that lie.
+#include "data/formats/torch_archive.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "data/formats/safetensors.h"
+#include "tests/support/memory_file.h"
+#include "tests/support/zip_bytes.h"
+
+namespace bitlaw::data {
+namespace {
+
+using test::little;
+using test::message_of;
+using test::ZipPart;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string file_of(const std::string& name) {
+  return std::string(BITLAW_SOURCE_DIR) + "/tests/data/formats/files/" + name;
+}
+
+std::map<std::string, RawTensor> all_of(const TorchArchive& archive) {
+  std::map<std::string, RawTensor> tensors;
+  for (const auto& [name, entry] : archive.tensors()) {
+    tensors.emplace(name, archive.read(name));
+  }
+  return tensors;
+}
+
+class TorchFiles : public testing::TestWithParam<const char*> {};
+
+// The same tensors, made contiguous and written by the safetensors package.
+TEST_P(TorchFiles, HoldWhatPyTorchSaved) {
+  const TorchArchive archive(file_of(GetParam() + std::string(".pth")));
+  const SafetensorsFile expected =
+      read_safetensors(file_of(GetParam() + std::string(".expected.safetensors")));
+  EXPECT_EQ(expected.metadata.at("format"), "pt");
+  const auto found = all_of(archive);
+  EXPECT_EQ(found.size(), expected.tensors.size());
+  for (const auto& [name, tensor] : expected.tensors) {
+    ASSERT_TRUE(archive.contains(name)) << name;
+    EXPECT_TRUE(found.at(name) == tensor) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TorchFiles,
+                         testing::Values("plain", "nested", "views", "newer", "protocol4", "tensor"));
+
+TEST(TorchArchive, NamesAreTheKeysOnTheWay) {
+  const TorchArchive archive(file_of("nested.pth"));
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : archive.tensors()) {
+    names.push_back(name);
+  }
+  EXPECT_THAT(names, ElementsAre("args/mean", "ema/head.bias", "ema/head.weight", "list/0", "list/1/x",
+                                 "model/head.bias", "model/head.weight", "opt/state/0/exp_avg",
+                                 "opt/state/0/exp_avg_sq", "opt/state/0/step", "parameter",
+                                 "trainer/var_wo_ddp/head.bias", "trainer/var_wo_ddp/head.weight"));
+  EXPECT_THAT(message_of([&] { (void)archive.read("head.bias"); }),
+              HasSubstr("tensor 'head.bias' is missing"));
+}
+
+TEST(TorchArchive, ViewsShareTheirStorage) {
+  const TorchArchive archive(file_of("views.pth"));
+  EXPECT_EQ(archive.entry("base").storage, archive.entry("transposed").storage);
+  EXPECT_THAT(archive.entry("transposed").shape, ElementsAre(6, 4));
+  EXPECT_THAT(archive.entry("transposed").stride, ElementsAre(1, 6));
+  EXPECT_EQ(archive.entry("one").offset, 15U);
+  EXPECT_THAT(archive.entry("repeated").stride, ElementsAre(1, 0));
+}
+
+TEST(TorchArchive, FilesWithoutChecksumsAreRead) {
+  const RawTensor tensor = TorchArchive(file_of("without_crc.pth")).read("x");
+  EXPECT_EQ(tensor.bytes, TorchArchive(file_of("without_crc.pth")).read("x").bytes);
+  EXPECT_EQ(tensor.bytes.size(), 12U);
+}
+
+TEST(TorchArchive, OtherFilesAreRefusedByNameWithARemedy) {
+  const auto refusal = [](const std::string& name) {
+    return message_of([&] { const TorchArchive archive(file_of(name)); });
+  };
+  EXPECT_THAT(refusal("refused_old.pth"),
+              AllOf(HasSubstr("refused_old.pth is in the old format of torch.save"),
+                    HasSubstr("torch.save(torch.load(old, map_location='cpu'), new)")));
+  EXPECT_THAT(refusal("refused_bare.pth"), HasSubstr("is a bare pickle"));
+  EXPECT_THAT(refusal("refused_script.pt"),
+              AllOf(HasSubstr("is a TorchScript program"), HasSubstr("state_dict()")));
+  EXPECT_THAT(refusal("refused_module.pth"),
+              AllOf(HasSubstr("refused_module/data.pkl: byte "),
+                    HasSubstr("names 'torch.nn.modules.activation.ReLU', which is not on the list")));
+  EXPECT_THAT(refusal("refused_command.pth"),
+              AllOf(HasSubstr("names '__builtin__.print'"), HasSubstr("nothing of a file is ever executed")));
+  EXPECT_THAT(refusal("plain.expected.safetensors"), HasSubstr("does not begin as a file of torch.save"));
+  EXPECT_THAT(refusal("gone.pth"), HasSubstr("gone.pth is missing"));
+  const test::MemoryFile tar(std::string(257, 'a') + "ustar" + std::string(300, '\0'));
+  EXPECT_THAT(message_of([&] { const TorchArchive archive(tar.path()); }), HasSubstr("a tar archive"));
+}
+
+// --- pickles by hand ---
+
+std::string text(const std::string& value) {
+  return "X" + little(static_cast<std::uint32_t>(value.size())) + value;
+}
+
+std::string number(std::int64_t value) {
+  return "\x8A\x08" + little(value);
+}
+
+std::string tuple(const std::vector<std::int64_t>& values) {
+  std::string pickled = "(";
+  for (const std::int64_t value : values) {
+    pickled += number(value);
+  }
+  return pickled + "t";
+}
+
+std::string storage(std::int64_t elements, const std::string& type = "torch\nFloatStorage",
+                    const std::string& key = "0") {
+  return "(" + text("storage") + "c" + type + "\n" + text(key) + text("cpu") + number(elements) + "tQ";
+}
+
+struct View {
+  std::int64_t offset = 0;
+  std::vector<std::int64_t> shape = {2, 3};
+  std::vector<std::int64_t> stride = {3, 1};
+};
+
+std::string tensor(const View& view, const std::string& stored = storage(6)) {
+  return "ctorch._utils\n_rebuild_tensor_v2\n(" + stored + number(view.offset) + tuple(view.shape) +
+         tuple(view.stride) +
+         "\x89"
+         "ccollections\nOrderedDict\n)RtR";
+}
+
+std::string dict(const std::string& items) {
+  return "}(" + items + "u";
+}
+
+// An archive of one pickle and a storage of six floats.
+std::string archive_of(const std::string& pickled, const std::vector<ZipPart>& more = {}) {
+  std::vector<ZipPart> parts = {{"m/data.pkl", "\x80\x02" + pickled + "."},
+                                {"m/data/0", std::string(24, 's')}};
+  parts.insert(parts.end(), more.begin(), more.end());
+  return test::zip_bytes(parts);
+}
+
+std::string refusal(const std::string& bytes) {
+  const test::MemoryFile file(bytes);
+  return message_of([&] {
+    const TorchArchive archive(file.path());
+    for (const auto& [name, entry] : archive.tensors()) {
+      archive.read(name);
+    }
+  });
+}
+
+std::string refused_view(const View& view) {
+  return refusal(archive_of(dict(text("w") + tensor(view))));
+}
+
+TEST(TorchHostile, Views) {
+  constexpr std::int64_t kMax = INT64_MAX;
+  EXPECT_EQ(refused_view({}), "");
+  EXPECT_EQ(refused_view({6, {0, 3}, {3, 1}}), "");
+  EXPECT_EQ(refused_view({0, {100, 6}, {0, 1}}), "");
+  EXPECT_EQ(refused_view({5, {1, 1}, {kMax, kMax}}), "");
+  EXPECT_THAT(refused_view({1, {2, 3}, {3, 1}}),
+              HasSubstr("tensor 'w' reaches beyond its storage of 6 elements"));
+  EXPECT_THAT(refused_view({0, {2, 3}, {4, 1}}), HasSubstr("reaches beyond"));
+  EXPECT_THAT(refused_view({kMax, {2, 3}, {3, 1}}), HasSubstr("reaches beyond"));
+  EXPECT_THAT(refused_view({0, {3, 3}, {kMax, kMax}}), HasSubstr("reaches beyond"));
+  EXPECT_THAT(refused_view({0, {kMax}, {2}}), HasSubstr("no file can hold"));
+  EXPECT_THAT(refused_view({0, {1 << 21}, {0}}), HasSubstr("shows 6 stored elements as 2097152"));
+  EXPECT_THAT(refused_view({0, {kMax, 4}, {0, 0}}), HasSubstr("no file can hold"));
+  EXPECT_THAT(refused_view({-1, {2}, {1}}), HasSubstr("an offset that is no whole number"));
+  EXPECT_THAT(refused_view({0, {-2}, {1}}), HasSubstr("an extent or a stride"));
+  EXPECT_THAT(refused_view({0, {2}, {-1}}), HasSubstr("an extent or a stride"));
+  EXPECT_THAT(refused_view({0, {2, 3}, {1}}), HasSubstr("as many strides"));
+  EXPECT_THAT(refused_view({0, std::vector<std::int64_t>(65, 1), std::vector<std::int64_t>(65, 1)}),
+              HasSubstr("no tuple of up to 64"));
+}
+
+TEST(TorchHostile, Storages) {
+  const auto refused = [](const std::string& stored) {
+    return refusal(archive_of(dict(text("w") + tensor({}, stored))));
+  };
+  EXPECT_EQ(refused(storage(6)), "");
+  EXPECT_THAT(refused(storage(7)),
+              HasSubstr("a storage of 7 elements of 4 bytes, entry 'm/data/0' has 24 bytes"));
+  EXPECT_THAT(refused(storage(5)), HasSubstr("a storage of 5 elements"));
+  EXPECT_THAT(refused(storage(-1)), HasSubstr("another kind"));
+  EXPECT_THAT(refused(storage(std::int64_t{1} << 62)), HasSubstr("a storage of 46"));
+  EXPECT_THAT(refused(storage(6, "torch\nDoubleStorage")), HasSubstr("a storage of 6 elements of 8 bytes"));
+  EXPECT_THAT(refused(storage(24, "torch.storage\nUntypedStorage")), HasSubstr("another kind"));
+  EXPECT_THAT(refused(storage(6, "torch\nfloat32")), HasSubstr("another kind"));
+  EXPECT_THAT(refused(storage(6, "torch\nFloatStorage", "1")),
+              HasSubstr("'m/data/1', which is not in the archive"));
+  EXPECT_THAT(refused(storage(6, "torch\nFloatStorage", "../data.pkl")), HasSubstr("not in the archive"));
+  EXPECT_THAT(refused(storage(6, "torch\nNovelStorage")), HasSubstr("names 'torch.NovelStorage'"));
+  EXPECT_THAT(refused("N"), HasSubstr("not stored in the file"));
+  EXPECT_THAT(refused("NQ"), HasSubstr("not stored in the file"));
+  EXPECT_THAT(refused("(NNNNNtQ"), HasSubstr("another kind"));
+  EXPECT_THAT(refusal(archive_of(dict(text("w") + "ctorch._utils\n_rebuild_tensor_v2\n)R"))),
+              HasSubstr("has 0 arguments"));
+  EXPECT_THAT(refusal(archive_of(dict(text("w") + "ctorch._utils\n_rebuild_tensor_v3\n(NNNNNNNtR"))),
+              HasSubstr("has no element type"));
+}
+
+TEST(TorchHostile, BytesThatChangedAreFound) {
+  std::string bytes = archive_of(dict(text("w") + tensor({}) + text("v") + tensor({0, {2}, {3}})));
+  bytes[bytes.find("ssss")] = 't';
+  EXPECT_THAT(refusal(bytes), HasSubstr("entry 'm/data/0' has CRC-32"));
+  bytes = archive_of(dict(text("v") + tensor({0, {2}, {3}})));
+  bytes[bytes.find("ssss") + 5] = 't';  // not a byte of the view
+  EXPECT_THAT(refusal(bytes), HasSubstr("entry 'm/data/0' has CRC-32"));
+}
+
+TEST(TorchHostile, NamesAndNesting) {
+  EXPECT_THAT(refusal(archive_of(dict(text("w") + tensor({}) + text("w") + tensor({})))),
+              HasSubstr("tensor 'w' is there twice"));
+  EXPECT_THAT(refusal(archive_of(dict(text("a/b") + tensor({}) + text("a") + dict(text("b") + tensor({}))))),
+              HasSubstr("tensor 'a/b' is there twice"));
+  EXPECT_THAT(refusal(archive_of(dict(text("../w") + tensor({})))), HasSubstr("'../w' has a part"));
+  EXPECT_THAT(refusal(archive_of(dict(text("") + tensor({})))), HasSubstr("is empty"));
+  EXPECT_THAT(refusal(archive_of(dict(text(std::string("a\0", 2)) + tensor({})))),
+              HasSubstr("control character"));
+  EXPECT_THAT(refusal(archive_of(dict(text(std::string(5000, 'n')) + tensor({})))),
+              HasSubstr("longer than 4096"));
+  EXPECT_THAT(refusal(archive_of(dict(tensor({}) + text("w")))), HasSubstr("a key that is no text"));
+  // A dict that holds itself; a list of a list of a list ..., each twice: 2^40 steps; 100 levels.
+  EXPECT_THAT(refusal(archive_of(std::string("}q\0", 3) + text("k") + std::string("h\0s", 3))),
+              AllOf(HasSubstr("below 'k/k/k"), HasSubstr("or holds itself")));
+  std::string laughs = "]";
+  for (int i = 0; i < 31; ++i) {
+    laughs += std::string("q\0h\0\x86", 5);  // a pair of what was before
+  }
+  EXPECT_THAT(refusal(archive_of(laughs)), HasSubstr("or holds itself"));
+  EXPECT_THAT(refusal(archive_of("N" + std::string(100, '\x85'))), HasSubstr("deeper than 32 levels"));
+  EXPECT_EQ(refusal(archive_of("N" + std::string(32, '\x85'))), "");
+}
+
+TEST(TorchHostile, Archives) {
+  const std::string good = dict(text("w") + tensor({}));
+  EXPECT_THAT(refusal(archive_of(good, {{"m/byteorder", "big"}})), HasSubstr("in byte order 'big'"));
+  EXPECT_EQ(refusal(archive_of(good, {{"m/byteorder", "little"}})), "");
+  EXPECT_THAT(refusal(archive_of(good, {{"n/data.pkl", "."}})), HasSubstr("two pickles"));
+  EXPECT_THAT(refusal(archive_of(good, {{"m/constants.pkl", "."}})), HasSubstr("TorchScript"));
+  EXPECT_THAT(refusal(test::zip_bytes({{"a", "b"}})), HasSubstr("there is no data.pkl in it"));
+  EXPECT_THAT(refusal(test::zip_bytes({{"data.pkl", "b"}})), HasSubstr("there is no data.pkl in it"));
+}
+
+TEST(TorchHostile, EveryTruncationAndEveryFlippedBitIsRefusedOrRead) {
+  const std::string good = test::read_bytes(file_of("views.pth"));
+  ASSERT_EQ(refusal(good), "");
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    EXPECT_NE(refusal(good.substr(0, size)), "") << size;
+  }
+  for (std::size_t bit = 0; bit < good.size() * 8; bit += 3) {  // two or three of each byte's
+    std::string bad = good;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+    refusal(bad);
+  }
+  // The same inside the pickle alone, where no checksum stands before it.
+  const std::string pickled = dict(text("w") + tensor({}) + text("v") + tensor({0, {3, 2}, {1, 3}}));
+  for (std::size_t bit = 0; bit < pickled.size() * 8; ++bit) {
+    std::string bad = pickled;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+    refusal(archive_of(bad));
+  }
+}
+
+}  // namespace
+}  // namespace bitlaw::data
