@@ -11,7 +11,7 @@ namespace bitlaw::data {
 
 namespace {
 
-constexpr std::size_t kMostSteps = std::size_t{1} << 22;  // a value that is used twice is walked twice
+constexpr std::size_t kMostSteps = std::size_t{1} << 20;  // a value that is used twice is walked twice
 constexpr std::uint64_t kMostNameBytes = std::uint64_t{1} << 26;  // of all tensors together
 constexpr std::size_t kMostDimensions = 64;
 
@@ -35,6 +35,11 @@ class Walk {
     fail("tensor '" + printable(name) + "' " + what);
   }
 
+  bool may_hold_tensors(std::uint32_t index) const {
+    const PickleKind kind = graph_.nodes[index].kind;
+    return kind == PickleKind::dict || kind == PickleKind::list || kind == PickleKind::tuple ||
+           kind == PickleKind::call;
+  }
   void visit(std::uint32_t index, const std::string& path, int depth);
   std::string joined(const std::string& path, const std::string& key) const;
   std::string key_text(const PickleNode& key, const std::string& path) const;
@@ -69,10 +74,14 @@ void Walk::visit(std::uint32_t index, const std::string& path, int depth) {
     }
   }
   for (std::size_t i = 0; is_list && i < node.items.size(); ++i) {
-    visit(node.items[i], joined(path, std::to_string(i)), depth + 1);
+    if (may_hold_tensors(node.items[i])) {
+      visit(node.items[i], joined(path, std::to_string(i)), depth + 1);
+    }
   }
   for (std::size_t i = 0; is_dict && i < node.items.size(); i += 2) {
-    visit(node.items[i + 1], joined(path, key_text(graph_.nodes[node.items[i]], path)), depth + 1);
+    if (may_hold_tensors(node.items[i + 1])) {
+      visit(node.items[i + 1], joined(path, key_text(graph_.nodes[node.items[i]], path)), depth + 1);
+    }
   }
 }
 

@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
-#include "quant/containers/native.h"
 #include "data/formats/tensor_file.h"
+#include "quant/containers/native.h"
 #include "tests/support/temporary_folder.h"
 
 namespace bitlaw::quant {
