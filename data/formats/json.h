@@ -1,0 +1,54 @@
+// A JSON value of a small text that somebody else may have written: configurations beside model files.
+// Torch-free.
+//
+// Numbers are integers of 64 bits where they are written as such, else float64. Objects keep the order of
+// their members. parse() refuses a key that occurs twice, nesting deeper than 64, bytes that are no UTF-8 and
+// integers beyond 64 bits. A value is a plain value: copies are deep.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bitlaw::data {
+
+class Json {
+ public:
+  using Array = std::vector<Json>;
+  using Object = std::vector<std::pair<std::string, Json>>;
+
+  Json() = default;  // null
+  Json(bool value) : value_(value) {}
+  Json(int value) : value_(std::int64_t{value}) {}
+  Json(std::int64_t value) : value_(value) {}
+  Json(double value) : value_(value) {}
+  Json(const char* value) : value_(std::string(value)) {}
+  Json(std::string value) : value_(std::move(value)) {}
+  Json(Array value) : value_(std::move(value)) {}
+  Json(Object value) : value_(std::move(value)) {}
+
+  // `origin` names the text in errors. InputError when it is no JSON, or what is refused above.
+  static Json parse(std::string_view text, const std::string& origin);
+  std::string to_text() const;  // two spaces of indent
+
+  bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
+  // Pointers into this value, null when it is of another kind.
+  const bool* boolean() const { return std::get_if<bool>(&value_); }
+  const std::int64_t* integer() const { return std::get_if<std::int64_t>(&value_); }
+  const double* number() const { return std::get_if<double>(&value_); }
+  const std::string* text() const { return std::get_if<std::string>(&value_); }
+  const Array* array() const { return std::get_if<Array>(&value_); }
+  const Object* object() const { return std::get_if<Object>(&value_); }
+  // The member of an object; null when it is absent or null, or when this is no object.
+  const Json* find(std::string_view key) const;
+
+  bool operator==(const Json&) const = default;
+
+ private:
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> value_;
+};
+
+}  // namespace bitlaw::data
