@@ -27,8 +27,9 @@ class Bytes {
   template <typename T>
   requires std::is_arithmetic_v<T>
   void put(T number) {
-    const auto bytes = to_little_endian(number);
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    for (const std::byte byte : to_little_endian(number)) {  // GCC 12 sees an overflow in an insert of these
+      bytes_.push_back(byte);
+    }
   }
 
   void put(const std::string& text) {

@@ -8,6 +8,7 @@
 
 #include "data/formats/file_io.h"
 #include "data/formats/input_error.h"
+#include "quant/containers/unproved_files.h"
 
 namespace bitlaw::quant {
 
@@ -16,36 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using data::InputError;
-
-// Files that vanish unless they get their names.
-class Unproved {
- public:
-  explicit Unproved(fs::path folder) : folder_(std::move(folder)) {}
-  Unproved(const Unproved&) = delete;
-  Unproved& operator=(const Unproved&) = delete;
-  ~Unproved() {
-    for (const std::string& name : names_) {
-      std::error_code ignored;
-      fs::remove(temporary(name), ignored);
-    }
-  }
-  fs::path temporary(const std::string& name) const { return folder_ / (name + ".unproved"); }
-  fs::path add(const std::string& name) {
-    names_.push_back(name);
-    return temporary(name);
-  }
-  void publish() {
-    for (const std::string& name : names_) {
-      fs::rename(temporary(name), folder_ / name);
-    }
-    data::sync_folder(folder_);
-    names_.clear();
-  }
-
- private:
-  fs::path folder_;
-  std::vector<std::string> names_;
-};
 
 std::vector<fs::path> tensor_files(const fs::path& folder) {
   if (fs::exists(folder / kTensorsFile)) {
@@ -102,7 +73,7 @@ ModelFolder read_folder(const fs::path& folder, const std::vector<std::string>& 
 
 void write_folder(const fs::path& folder, const ModelFolder& contents, const PackedModel& model,
                   const std::function<PackedModel(const ModelFolder&)>& read) {
-  Unproved files(folder);
+  UnprovedFiles files(folder);
   ModelFolder back;
   const fs::path tensors = files.add(kTensorsFile);
   data::write_safetensors(tensors, contents.file);
