@@ -23,6 +23,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_eval(app, action);
   add_sample(app, action);
   add_export(app, action);
+  add_convert(app, action);
   add_verify(app, action);
   add_inspect(app, action);
   add_config(app, action);

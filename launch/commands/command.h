@@ -29,6 +29,7 @@ void add_ptq(CLI::App& app, Action& action);      // round-to-nearest of a train
 void add_eval(CLI::App& app, Action& action);     // figures of a run or an export
 void add_sample(CLI::App& app, Action& action);   // pictures from a run or an export
 void add_export(CLI::App& app, Action& action);   // packed file of a run
+void add_convert(CLI::App& app, Action& action);  // a packed model in another container
 void add_verify(CLI::App& app, Action& action);   // a packed file against its run
 void add_inspect(CLI::App& app, Action& action);  // what a run or a file holds
 void add_config(CLI::App& app, Action& action);   // the merged configuration, and the reference of every key

@@ -9,6 +9,9 @@
 #include "launch/commands/command.h"
 #include "launch/exit_code.h"
 #include "launch/model_export.h"
+#include "launch/output_folder.h"
+#include "quant/containers/container.h"
+#include "quant/containers/unproved_files.h"
 
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
@@ -17,6 +20,8 @@ namespace {
 struct Arguments {
   std::string run;
   std::string out;
+  std::string format = "native";
+  bool widen = false;
   bool ema = false;
   bool with_tokenizer = false;
 };
@@ -30,25 +35,35 @@ void print_result(const fs::path& file, const VerifyReport& report) {
   fmt::print("verified: {}\n", report.to_string());
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    throw data::InputError(fmt::format("--out: {} cannot be made ({})", folder.string(), error.message()),
-                           "the packed file goes there", "name a folder that can be written");
+// Proves a native file, which is not kept, and writes the same codes and scales in the other container.
+void export_foreign(const LoadedModel& trained, Weights weights, const fs::path& folder,
+                    const quant::WriteOptions& options) {
+  quant::UnprovedFiles native(folder);
+  const fs::path file = native.add("native.h5");
+  const VerifyReport report = export_model(trained, weights, file);
+  const double theory = export_size(file).theoretical_bytes();
+  for (const fs::path& written : quant::write_model(folder, quant::read_native(file), options)) {
+    fmt::print("{}: {} bytes\n", written.string(), fs::file_size(written));
   }
+  fmt::print("theory {:.0f} bytes at the bits of the specs\nverified: {}; read back equal to the bit\n",
+             theory, report.to_string());
 }
 
 int run_export(const Arguments& arguments) {
+  const quant::WriteOptions options{quant::container_named(arguments.format), arguments.widen};
   const Weights weights = arguments.ema ? Weights::ema : Weights::model;
   const LoadedModel trained = load_model(arguments.run, weights);
   if (trained.origin.is_export) {
     throw data::InputError(fmt::format("{}: is an export already", arguments.run),
                            "an export is made of a run's masters", "name the run folder");
   }
-  make_folder(arguments.out);
-  const fs::path file = fs::path(arguments.out) / "model.h5";
-  print_result(file, export_model(trained, weights, file));
+  make_output_folder(arguments.out);
+  if (options.container == quant::Container::native) {
+    const fs::path file = fs::path(arguments.out) / "model.h5";
+    print_result(file, export_model(trained, weights, file));
+  } else {
+    export_foreign(trained, weights, arguments.out, options);
+  }
   if (arguments.with_tokenizer) {
     const LoadedModel tokenizer = load_model(trained.origin.config.tokenizer.from, Weights::model);
     const fs::path tokenizer_file = fs::path(arguments.out) / "tokenizer.h5";
@@ -64,7 +79,14 @@ void add_export(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("export", "write a run's weights packed, and prove the file equal to them");
   command->add_option("run", arguments->run, "run folder or checkpoint")->required()->type_name("RUN");
-  command->add_option("--out", arguments->out, "folder for model.h5")->required()->type_name("DIR");
+  command->add_option("--out", arguments->out, "folder for model.h5, or for the files of another format")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--format", arguments->format, quant::container_list())
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  command->add_flag("--widen", arguments->widen,
+                    "more bits where only that is exact (half grids, odd widths)");
   command->add_flag("--ema", arguments->ema, "the moving averages instead of the weights");
   command->add_flag("--with-tokenizer", arguments->with_tokenizer, "write tokenizer.h5 beside it");
   command->callback([arguments, &action] { action = [arguments] { return run_export(*arguments); }; });

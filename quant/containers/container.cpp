@@ -100,13 +100,11 @@ void raise(const Refusals& refusals, const PackedModel& model, const WriteOption
 
 // By quant_method of the configuration.
 Container container_of(const ModelFolder& contents, const std::string& origin) {
-  const data::Json* method = nullptr;
-  data::Json config;
-  if (const auto own = contents.configs.find("quantize_config.json"); own != contents.configs.end()) {
+  if (contents.configs.count("quantize_config.json") > 0) {
     return Container::gptq;
   }
-  config = quantization_config(contents, origin);
-  method = config.find("quant_method");
+  const data::Json config = quantization_config(contents, origin);
+  const data::Json* method = config.find("quant_method");
   const std::string name = method == nullptr || method->text() == nullptr ? "" : *method->text();
   if (name == "compressed-tensors") {
     return Container::compressed_tensors;
@@ -129,18 +127,24 @@ PackedModel read_folder_model(const fs::path& path, std::optional<Container> fro
 
 }  // namespace
 
+std::string container_list() {
+  std::string list;
+  for (const std::string_view name : data::EnumNames<Container>::names) {
+    list.append(list.empty() ? "" : ", ").append(name);
+  }
+  return list;
+}
+
 Container container_named(std::string_view name) {
-  std::string known;
   int value = 0;
   for (const std::string_view candidate : data::EnumNames<Container>::names) {
     if (candidate == name) {
       return static_cast<Container>(value);
     }
-    known.append(known.empty() ? "" : ", ").append(candidate);
     ++value;
   }
-  throw InputError("format '" + std::string(name) + "' is unknown", "models are written as " + known,
-                   "choose one of these");
+  throw InputError("format '" + std::string(name) + "' is unknown",
+                   "models are written as " + container_list(), "choose one of these");
 }
 
 std::string nearest_form(const PackedTensor& packed, const WriteOptions& wanted) {

@@ -27,6 +27,7 @@ struct WriteOptions {
   bool widen = false;  // more bits than the spec has, where only that is exact
 };
 
+std::string container_list();  // "native, compressed-tensors, ..."
 // InputError that lists the names.
 Container container_named(std::string_view name);
 

@@ -98,16 +98,4 @@ std::optional<float> multiplier_for(float divisor) {
   return near_reciprocal(divisor, [&](float multiplier) { return agree(multiplier, divisor); });
 }
 
-float portable_global_scale(float wanted) {
-  constexpr int kStep = 1 << 6;  // 18 of 24 significant bits are kept
-  const float start = std::bit_cast<float>(std::bit_cast<std::int32_t>(wanted) & -kStep);
-  for (int distance = 0;; ++distance) {
-    for (const int steps : {distance, -distance}) {
-      if (const float candidate = moved(start, steps * kStep); divisor_for(candidate)) {
-        return candidate;
-      }
-    }
-  }
-}
-
 }  // namespace bitlaw::quant

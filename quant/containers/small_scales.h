@@ -22,12 +22,9 @@ std::vector<float> e4m3_scales(std::span<const std::uint8_t> bytes);
 
 // compressed-tensors divides scales by a number G, bitlaw multiplies them by a number g; both round to
 // float32. For one in five g there is a G that gives the same bits for every scale of e4m3, and the other way
-// round; none elsewhere. (Eight mantissas decide: a power of two changes no rounding.)
+// round; none elsewhere. (Eight mantissas decide: a power of two changes no rounding, and bitlaw's own global
+// scales are powers of two.)
 std::optional<float> divisor_for(float multiplier);
 std::optional<float> multiplier_for(float divisor);
-// The multiplier nearest to `wanted` that has a divisor, and whose products with levels of e2m1 are exact, so
-// that NVFP4 reads the same everywhere: at most 18 significant bits, so within 1e-4 relative. `wanted` is
-// positive, finite and normal.
-float portable_global_scale(float wanted);
 
 }  // namespace bitlaw::quant

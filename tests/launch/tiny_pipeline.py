@@ -182,6 +182,21 @@ def measure(pipeline, name, *options):
     return figures
 
 
+def convert(pipeline):
+    """To each container of others that holds the weights, and back: the native file is the same, byte for byte."""
+    native = (pipeline.folder / "runs/tiny-w3-topkld/export/model.h5").read_bytes()
+    for name in ["compressed-tensors", "compressed-tensors-0.17", "gptq", "gptq-v2", "gguf"]:
+        widen = ["--widen"] if name == "gguf" else []
+        pipeline.run(0, "convert", "runs/tiny-w3-topkld/export", "--to", name, "--out", f"there/{name}", *widen)
+        pipeline.run(0, "convert", f"there/{name}", "--to", "native", "--out", f"back/{name}")
+        back = (pipeline.folder / f"back/{name}/model.h5").read_bytes()
+        check(back == native, f"{name}: the native file that came back is another one")
+    pipeline.run(0, "export", "runs/tiny-w3-topkld", "--out", "exported", "--format", "compressed-tensors")
+    check((pipeline.folder / "exported/model.safetensors").read_bytes() ==
+          (pipeline.folder / "there/compressed-tensors/model.safetensors").read_bytes(), "export and convert differ")
+    pipeline.run(0, "export", "runs/tiny-w2-topkld", "--out", "exported", "--format", "gptq", expected=2)  # a half grid
+
+
 def compare(figures):
     kl = {name: values["kl_teacher_student"] for name, values in figures.items()}
     say(f"KL(teacher, student): {kl}")
@@ -209,6 +224,7 @@ def main():
         figures.update({name: measure(pipeline, name) for name in names})
         compare(figures)
         draw(pipeline)
+        convert(pipeline)
         say("all stages are done")
 
 

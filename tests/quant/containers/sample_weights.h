@@ -66,7 +66,7 @@ inline quant::PackedTensor sample_weight(const quant::QuantSpec& spec, std::int6
     }
   }
   if (spec.has_global_scale()) {
-    packed.global_scale = quant::portable_global_scale(0.00123F);
+    packed.global_scale = 0x1p-9F;
   }
   return quant::pack(std::move(packed), random_codes(spec, static_cast<std::size_t>(out * in)));
 }
