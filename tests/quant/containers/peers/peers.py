@@ -3,6 +3,7 @@
 
   peers.py WRITE_SAMPLES VENV_DIR              gguf and safetensors from PyPI; GPTQ's and AWQ's arithmetic in numpy
   peers.py WRITE_SAMPLES VENV_DIR --torch      compressed-tensors 0.20 on PyTorch (some gigabytes)
+  peers.py WRITE_SAMPLES VENV_DIR --torch-old  compressed-tensors 0.17, the last with the old layout, likewise
 
 VENV_DIR is made when it is not there, with pip's usual settings; BITLAW_PEERS_PYTHON names a Python that has the
 packages already. Not part of the tests that always run: it needs a package index.
@@ -15,7 +16,7 @@ import sys
 import tempfile
 
 NUMPY_PACKAGES = ["numpy", "gguf==0.19.*", "safetensors"]
-TORCH_PACKAGES = ["numpy", "torch", "safetensors", "compressed-tensors==0.20.*"]
+TORCH_PACKAGES = ["numpy", "torch", "safetensors"]
 INSIDE = "BITLAW_PEERS_INSIDE"
 
 
@@ -119,13 +120,12 @@ def check_gguf(samples, report):
         report.compare(f"gguf {module} ({tensor.tensor_type.name})", values, wanted)
 
 
-def check_compressed(samples, report):
+def check_compressed(samples, container, report):
     import numpy as np
     import torch
     from compressed_tensors.compressors import BaseCompressor
     from compressed_tensors.quantization import QuantizationConfig
     from safetensors.torch import load_file
-    container = "compressed-tensors"
     tensors = load_file(samples / container / "model.safetensors")
     config = json.loads((samples / container / "config.json").read_text())["quantization_config"]
     values = values_of(samples, container)
@@ -142,23 +142,37 @@ def check_compressed(samples, report):
     report.bad += [f"{container} {module}: in no group" for module in values]
 
 
+# Option -> packages, and what is checked.
+SUITES = {
+    (): (NUMPY_PACKAGES, ["gptq", "gptq-v2", "awq", "gguf"]),
+    ("--torch",): (TORCH_PACKAGES + ["compressed-tensors==0.20.*"], ["compressed-tensors"]),
+    ("--torch-old",): (TORCH_PACKAGES + ["compressed-tensors==0.17.*"], ["compressed-tensors-0.17"]),
+}
+
+
+def check(samples, container, report):
+    if container == "awq":
+        check_awq(samples, report)
+    elif container == "gguf":
+        check_gguf(samples, report)
+    elif container.startswith("gptq"):
+        check_gptq(samples, container, report)
+    else:
+        check_compressed(samples, container, report)
+
+
 def main(program, folder, *options):
-    with_torch = options == ("--torch",)
-    if options and not with_torch:
+    if options not in SUITES:
         sys.exit(__doc__)
+    packages, containers = SUITES[options]
     if INSIDE not in os.environ:
-        enter_venv(folder, TORCH_PACKAGES if with_torch else NUMPY_PACKAGES)
+        enter_venv(folder, packages)
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         samples = pathlib.Path(name)
         subprocess.run([program, name], check=True)
-        if with_torch:
-            check_compressed(samples, report)
-        else:
-            for container in ["gptq", "gptq-v2"]:
-                check_gptq(samples, container, report)
-            check_awq(samples, report)
-            check_gguf(samples, report)
+        for container in containers:
+            check(samples, container, report)
     if report.bad or report.layers == 0:
         sys.exit("other values: " + (", ".join(report.bad) or "nothing was compared"))
     print(f"{report.layers} layers, {report.values} weights: equal to the bit")
