@@ -145,24 +145,31 @@ TEST_F(GoldenContainers, MinimaThatAreNoMultiplesAreRefused) {
   }
 }
 
+// Block by block, since one scale that is no number refuses all. ggml's readers do not look at the highest
+// bit of an NVFP4 scale, which no writer sets; we refuse it.
 TEST_F(GoldenContainers, RandomBlocksOfSmallFloats) {
   for (const auto& [name, type] :
        {std::pair{"MXFP4", BlockType::mxfp4}, std::pair{"NVFP4", BlockType::nvfp4}}) {
     const std::string group = std::string("gguf_random/") + name + "/";
-    const at::Tensor blocks = file_.tensor(group + "bytes");
-    const at::Tensor wanted = file_.tensor(group + "dequantised");
+    const auto elements = static_cast<std::int64_t>(facts_of(type).elements);
+    const at::Tensor blocks =
+        file_.tensor(group + "bytes").reshape({-1, static_cast<std::int64_t>(facts_of(type).bytes)});
+    const at::Tensor wanted = file_.tensor(group + "dequantised").reshape({-1, elements});
     int read = 0;
     for (std::int64_t row = 0; row < blocks.size(0); ++row) {
-      const data::RawTensor one = bytes(blocks[row]);
+      data::RawTensor one = bytes(blocks[row]);
+      for (std::size_t i = 0; type == BlockType::nvfp4 && i < 4; ++i) {
+        one.bytes[i] &= std::byte{0x7F};
+      }
       try {
-        const PackedTensor packed = from_gguf({type, 1, wanted.size(1), one.bytes, std::nullopt, 0});
+        const PackedTensor packed = from_gguf({type, 1, elements, one.bytes, std::nullopt, 0});
         EXPECT_EQ(dequantise(packed), values_of(wanted[row])) << name;
         ++read;
       } catch (const data::InputError& error) {
         EXPECT_NE(std::string(error.what()).find("it is no number"), std::string::npos) << error.what();
       }
     }
-    EXPECT_GT(read, 0) << name;
+    EXPECT_GT(read, 5) << name;
   }
 }
 
