@@ -27,6 +27,7 @@ class Json {
   Json& operator=(const Json&);
   Json& operator=(Json&&) noexcept;
   ~Json();
+  // NOLINTBEGIN(google-explicit-constructor): literals of every kind stand in lists of members
   Json(bool value);
   Json(int value);
   Json(std::int64_t value);
@@ -35,6 +36,7 @@ class Json {
   Json(std::string value);
   Json(Array value);
   Json(Object value);
+  // NOLINTEND(google-explicit-constructor)
 
   // `origin` names the text in errors. InputError when it is no JSON, or what is refused above.
   static Json parse(std::string_view text, const std::string& origin);
