@@ -3,6 +3,7 @@
 #include <array>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 #include "quant/containers/awq.h"
 #include "quant/containers/awq_layer.h"
 #include "quant/containers/compressed_tensors.h"
@@ -98,6 +99,45 @@ void raise(const Refusals& refusals, const PackedModel& model, const WriteOption
       "use " + nearest_form(model.weights.at(first.module), options) + ", which holds it exactly");
 }
 
+void check_name(const std::string& name, Container container) {
+  std::string problem = data::name_problem(name);
+  if (problem.empty() && container == Container::native && name.find('/') != std::string::npos) {
+    problem = "holds a '/', which makes groups of a native file";
+  }
+  if (!problem.empty()) {
+    throw InputError("'" + data::printable(name) + "' " + problem,
+                     "files of others may hold such names, this one cannot",
+                     "rename it in the file that is converted");
+  }
+}
+
+// What a file of others may claim, and the writers of ours take for granted.
+void check_contents(const PackedModel& model, Container container) {
+  for (const auto& [module, packed] : model.weights) {
+    check_name(module, container);
+  }
+  for (const auto& [module, spec] : model.activations) {
+    check_name(module, container);
+  }
+  for (const auto& [name, tensor] : model.tensors) {
+    check_name(name, container);
+    if (container == Container::native &&
+        (data::bits_of(tensor.dtype) < 8 || tensor.dtype == data::DType::complex64)) {
+      throw InputError("tensor " + name + " is " + std::string(data::name_of(tensor.dtype)),
+                       "the native file holds no such type", "use another --to");
+    }
+  }
+  for (const auto& [key, text] : model.attributes) {
+    const bool digits =
+        !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string::npos;
+    if ((key == "model_bits" && !digits) || text.find('\0') != std::string::npos) {
+      throw InputError(
+          std::string("text ").append(key).append(" is '").append(data::printable(text)).append("'"),
+          "it travels with the model", "write the file again with bitlaw");
+    }
+  }
+}
+
 // By quant_method of the configuration.
 Container container_of(const ModelFolder& contents, const std::string& origin) {
   if (contents.configs.count("quantize_config.json") > 0) {
@@ -168,6 +208,7 @@ std::string nearest_form(const PackedTensor& packed, const WriteOptions& wanted)
 
 std::vector<fs::path> write_model(const fs::path& folder, const PackedModel& model,
                                   const WriteOptions& options) {
+  check_contents(model, options.container);
   if (options.container == Container::native) {
     write_native(folder / kNativeFile, model);
     return {folder / kNativeFile};

@@ -127,6 +127,26 @@ TEST(ContainerModel, ZeroOfZeroLeadsToVersion2) {
               AllOf(HasSubstr("would wrap round"), HasSubstr("use --format gptq-v2, which")));
 }
 
+TEST(ContainerModel, WhatAFileOfOthersClaimsIsCheckedBeforeItIsWritten) {
+  test::TemporaryFolder folder;
+  const auto refusal = [&](const std::function<void(PackedModel&)>& change, Container container) {
+    PackedModel model = with_layers({"int4.g64.sym"});
+    change(model);
+    return message_of([&] { write_model(folder.path(), model, {container, false}); });
+  };
+  const auto slash = [](PackedModel& m) { m.tensors["a/b"] = some_tensor(DType::float32, {2}); };
+  EXPECT_THAT(refusal(slash, Container::native), HasSubstr("'a/b' holds a '/'"));
+  EXPECT_EQ(refusal(slash, Container::gptq), "no error");
+  EXPECT_THAT(
+      refusal([](PackedModel& m) { m.tensors["../x"] = some_tensor(DType::float32, {2}); }, Container::gptq),
+      HasSubstr("'../x'"));
+  EXPECT_THAT(
+      refusal([](PackedModel& m) { m.tensors["c"] = some_tensor(DType::complex64, {2}); }, Container::native),
+      HasSubstr("the native file holds no such type"));
+  EXPECT_THAT(refusal([](PackedModel& m) { m.attributes["model_bits"] = "many"; }, Container::native),
+              HasSubstr("text model_bits is 'many'"));
+}
+
 TEST(ContainerModel, UnknownFormatsAreListed) {
   EXPECT_THAT(
       message_of([] { container_named("ggml"); }),
