@@ -30,6 +30,8 @@ Failure describe(const std::exception_ptr& error) {
     return {kUserMistake, e.what()};
   } catch (const trainer::NotFiniteError& e) {
     return {kDoNotRepeat, e.what()};
+  } catch (const trainer::DivergedError& e) {
+    return {kDoNotRepeat, e.what()};
   } catch (const VerifyError& e) {
     return {kDoNotRepeat, e.what()};
   } catch (const trainer::CommError& e) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/formats/input_error.h"
 #include "data/seed.h"
 #include "launch/commands/command.h"
 #include "quant/bits.h"
@@ -180,6 +181,14 @@ void compare_outputs(const LoadedModel& trained, const LoadedModel& rebuilt, Ver
   report.outputs = fmt::format("outputs [{}]", fmt::join(sizes.begin(), sizes.end(), ", "));
 }
 
+const quant::PackedModel& packed_of(const LoadedModel& stored) {
+  if (!stored.packed) {
+    throw data::InputError(fmt::format("{}: is no exported file", stored.origin.path.string()),
+                           "only packed codes can be compared with a run", "name an exported model.h5");
+  }
+  return *stored.packed;
+}
+
 }  // namespace
 
 std::string VerifyReport::to_string() const {
@@ -190,19 +199,19 @@ std::string VerifyReport::to_string() const {
       packed_layers, packed_values, other_tensors, outputs);
 }
 
-VerifyReport verify_model(const LoadedModel& trained, const fs::path& file) {
+VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored) {
   const at::NoGradGuard no_grad;
   VerifyReport report;
-  const quant::PackedModel stored = quant::read_native(file);
-  compare_contents(quant::pack_model(*trained.model, rest_type(trained)), stored);
-  report.other_tensors = static_cast<std::int64_t>(stored.tensors.size());
-  const LoadedModel rebuilt = load_model(file, Weights::model);
-  if (rebuilt.origin.parameter_hash != trained.origin.parameter_hash) {
-    differ(fmt::format("{}: made of parameter_hash {}, the run has {}", file.string(),
-                       rebuilt.origin.parameter_hash, trained.origin.parameter_hash));
+  const quant::PackedModel& packed = packed_of(stored);
+  compare_contents(quant::pack_model(*trained.model, rest_type(trained)), packed);
+  report.other_tensors = static_cast<std::int64_t>(packed.tensors.size());
+  if (stored.origin.parameter_hash != trained.origin.parameter_hash) {
+    differ(fmt::format("{}: made of parameter_hash {}, the run has {}", stored.origin.path.string(),
+                       stored.origin.parameter_hash, trained.origin.parameter_hash));
   }
-  compare_weights(*trained.model, *rebuilt.model, report);
-  compare_outputs(trained, rebuilt, report);
+  compare_weights(*trained.model, *stored.model, report);
+  compare_outputs(trained, stored, report);
+  report.size = export_size(stored);
   return report;
 }
 
@@ -210,30 +219,30 @@ VerifyReport export_model(const LoadedModel& trained, Weights weights, const fs:
   const at::NoGradGuard no_grad;
   const UnverifiedFile unverified(file.string() + ".unverified");
   quant::write_native(unverified.path(), pack(trained, weights));
-  const VerifyReport report = verify_model(trained, unverified.path());
+  const VerifyReport report = verify_model(trained, load_model(unverified.path(), Weights::model));
   fs::rename(unverified.path(), file);
   return report;
 }
 
-Weights exported_weights(const fs::path& file) {
-  const quant::PackedModel stored = quant::read_native(file);
-  const auto found = stored.attributes.find("source");
-  const auto json = found == stored.attributes.end() ? nlohmann::json::object()
-                                                     : nlohmann::json::parse(found->second, nullptr, false);
+Weights exported_weights(const LoadedModel& stored) {
+  const auto& attributes = packed_of(stored).attributes;
+  const auto found = attributes.find("source");
+  const auto json = found == attributes.end() ? nlohmann::json::object()
+                                              : nlohmann::json::parse(found->second, nullptr, false);
   return json.is_object() && json.value("weights", "model") == "ema" ? Weights::ema : Weights::model;
 }
 
-ExportSize export_size(const fs::path& file) {
-  const quant::PackedModel stored = quant::read_native(file);
+ExportSize export_size(const LoadedModel& stored) {
+  const quant::PackedModel& packed = packed_of(stored);
   ExportSize size;
-  size.model_bits = std::stoll(stored.attributes.at("model_bits"));
-  size.file_bytes = fs::file_size(file);
+  size.model_bits = std::stoll(packed.attributes.at("model_bits"));
+  size.file_bytes = fs::file_size(stored.origin.path);
   double values = 0.0;
   double bits = 0.0;
-  for (const auto& [name, packed] : stored.weights) {
-    const auto count = static_cast<double>(packed.out_features * packed.in_features);
+  for (const auto& [name, weight] : packed.weights) {
+    const auto count = static_cast<double>(weight.out_features * weight.in_features);
     values += count;
-    bits += count * packed.spec.bits_per_weight(packed.out_features, packed.in_features);
+    bits += count * weight.spec.bits_per_weight(weight.out_features, weight.in_features);
   }
   size.bits_per_weight = values > 0.0 ? bits / values : 32.0;  // nothing packed: full precision
   return size;

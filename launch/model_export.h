@@ -22,6 +22,7 @@ struct VerifyReport {
   std::int64_t packed_values = 0;
   std::int64_t other_tensors = 0;
   std::string outputs;  // what was computed by both networks, e.g. "logits [2, 130, 256]"
+  ExportSize size;      // of the file
   std::string to_string() const;
 };
 
@@ -30,14 +31,14 @@ struct VerifyReport {
 // existing file is replaced.
 VerifyReport export_model(const LoadedModel& trained, Weights weights, const std::filesystem::path& file);
 
+// `stored` is what load_model made of an exported file; InputError when it is of a run.
+//
 // The proof: codes, scales and every other tensor of the file equal what packing `trained` gives, the
-// dequantised weights equal the fake-quantised ones bit for bit, and a network rebuilt from the file alone
+// dequantised weights equal the fake-quantised ones bit for bit, and the network rebuilt from the file alone
 // gives the same outputs on a fixed batch. VerifyError names the first difference.
-VerifyReport verify_model(const LoadedModel& trained, const std::filesystem::path& file);
-
+VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored);
 // Which weights of its run an export holds, from its source attribute.
-Weights exported_weights(const std::filesystem::path& file);
-
-ExportSize export_size(const std::filesystem::path& file);
+Weights exported_weights(const LoadedModel& stored);
+ExportSize export_size(const LoadedModel& stored);
 
 }  // namespace bitlaw::launch

@@ -8,7 +8,6 @@
 
 #include "data/formats/input_error.h"
 #include "quant/containers/model_state.h"
-#include "quant/containers/native.h"
 #include "quant/prepare.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/reader.h"
@@ -84,7 +83,9 @@ distill::State weights_of(const trainer::CheckpointState& checkpoint, Weights we
 }
 
 LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
-  const trainer::CheckpointState checkpoint = trainer::read_checkpoint(checkpoint_path);
+  const std::vector<std::string> wanted = weights == Weights::ema ? std::vector<std::string>{"model/", "ema/"}
+                                                                  : std::vector<std::string>{"model/"};
+  const trainer::CheckpointState checkpoint = trainer::read_checkpoint(checkpoint_path, wanted);
   const auto text = [&](const char* key) {
     const auto found = checkpoint.texts.find(key);
     return found == checkpoint.texts.end() ? std::string() : found->second;
@@ -121,7 +122,8 @@ nlohmann::json source_of(const quant::PackedModel& packed, const fs::path& path)
 }
 
 LoadedModel load_export(const fs::path& path) {
-  const quant::PackedModel packed = quant::read_native(path);
+  auto file = std::make_shared<const quant::PackedModel>(quant::read_native(path));
+  const quant::PackedModel& packed = *file;
   const nlohmann::json source = source_of(packed, path);
   LoadedModel loaded;
   ModelOrigin& origin = loaded.origin;
@@ -136,6 +138,7 @@ LoadedModel load_export(const fs::path& path) {
   loaded.model = bare_model(origin);
   quant::load_packed(*loaded.model, packed);
   loaded.model->eval();
+  loaded.packed = std::move(file);
   return loaded;
 }
 

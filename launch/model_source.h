@@ -14,6 +14,7 @@
 #include "distill/make_task.h"
 #include "distill/models/var.h"
 #include "distill/models/vq_tokenizer.h"
+#include "quant/containers/native.h"
 #include "trainer/config/run_config.h"
 
 namespace bitlaw::launch {
@@ -38,6 +39,7 @@ struct LoadedModel {
   std::shared_ptr<torch::nn::Module>
       model;  // distill::Var or distill::VqTokenizer, in eval mode. From a run:
               // masters with their quantizers attached; from an export: dequantised
+  std::shared_ptr<const quant::PackedModel> packed;  // what an exported file holds; null from a run
 };
 
 LoadedModel load_model(const std::filesystem::path& path, Weights weights);

@@ -10,13 +10,13 @@
 #include <ctime>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "data/formats/input_error.h"
 #include "launch/version.h"
 #include "trainer/comm/mpi_collective.h"
+#include "trainer/config/identity.h"
 #include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
@@ -77,40 +77,6 @@ std::string environment_json(int ranks) {
   return json.dump(2) + "\n";
 }
 
-std::string scalar_key(std::string_view line) {
-  const std::size_t colon = line.find(':');
-  return std::string(line.substr(0, colon));
-}
-
-// "optim:\n  lr: 1" -> {"optim.lr": "1"}; lines of nested lists keep their text as part of the key's value.
-std::map<std::string, std::string> flatten(const std::string& yaml) {
-  std::map<std::string, std::string> values;
-  std::vector<std::pair<std::size_t, std::string>> path;
-  std::string last_key;
-  for (std::size_t begin = 0; begin < yaml.size();) {
-    const std::size_t end = std::min(yaml.find('\n', begin), yaml.size());
-    const std::string_view line(yaml.data() + begin, end - begin);
-    begin = end + 1;
-    const std::size_t indent = line.find_first_not_of(' ');
-    if (indent == std::string_view::npos) {
-      continue;
-    }
-    const std::string_view body = line.substr(indent);
-    if (body.front() == '-' || body.find(':') == std::string_view::npos) {
-      values[last_key].append(" ").append(body);
-      continue;
-    }
-    while (!path.empty() && path.back().first >= indent) {
-      path.pop_back();
-    }
-    last_key = path.empty() ? scalar_key(body) : path.back().second + "." + scalar_key(body);
-    path.emplace_back(indent, last_key);
-    const std::string_view value = body.substr(body.find(':') + 1);
-    values[last_key].append(value.substr(std::min(value.find_first_not_of(' '), value.size())));
-  }
-  return values;
-}
-
 std::int64_t next_incarnation(const fs::path& run) {
   const fs::path path = run / "incarnation";
   std::int64_t number = 0;
@@ -136,34 +102,15 @@ fs::path run_path(const trainer::RunConfig& config) {
   return fs::path(config.run.dir) / config.run.name;
 }
 
-std::string identity_difference(const std::string& before, const std::string& now) {
-  const auto old_values = flatten(before);
-  const auto new_values = flatten(now);
-  std::vector<std::string> parts;
-  for (const auto& [key, value] : new_values) {
-    const auto found = old_values.find(key);
-    const std::string old = found == old_values.end() ? "absent" : found->second;
-    if (old != value) {
-      parts.push_back(fmt::format("{}: {} -> {}", key, old, value));
-    }
-  }
-  for (const auto& [key, value] : old_values) {
-    if (new_values.count(key) == 0) {
-      parts.push_back(fmt::format("{}: {} -> absent", key, value));
-    }
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks) {
   const fs::path run = run_path(config);
   make_folder(run);
   if (const auto known = read_text(run / "identity.yaml")) {
-    const std::string difference = identity_difference(*known, identity);
-    if (!difference.empty()) {
+    const auto differences = trainer::identity_differences(*known, identity);
+    if (!differences.empty()) {
       throw data::InputError(
           fmt::format("run.name: {} is the folder of a run with another configuration ({})", run.string(),
-                      difference),
+                      fmt::join(differences, "; ")),
           "mixing two runs would make neither repeatable", "choose another run.name, or remove the folder");
     }
   } else {

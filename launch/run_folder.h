@@ -29,7 +29,4 @@ std::optional<FinishedMark> read_finished(const std::filesystem::path& run);
 void write_finished(const std::filesystem::path& run, const FinishedMark& mark);
 void remove_finished(const std::filesystem::path& run);
 
-// Keys whose value differs, as "optim.lr: 0.001 -> 0.002, ..."; empty when the identities are equal.
-std::string identity_difference(const std::string& before, const std::string& now);
-
 }  // namespace bitlaw::launch

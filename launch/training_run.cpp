@@ -17,6 +17,7 @@
 #include "quant/containers/model_state.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/check.h"
+#include "trainer/config/identity.h"
 #include "trainer/log.h"
 #include "trainer/trainer.h"
 
@@ -35,16 +36,12 @@ std::int64_t claim(const trainer::RunConfig& config, const std::string& identity
   return number.item<std::int64_t>();
 }
 
-// The trainer checks schedule and shapes; here the difference is named by key.
+// Before the tensors are read: a checkpoint of another run may be large, and of another shape.
 trainer::CheckpointState read_whole(const fs::path& checkpoint, const std::string& identity) {
-  trainer::CheckpointState state = trainer::read_checkpoint(checkpoint);
-  const std::string difference = identity_difference(state.texts["identity"], identity);
-  if (!difference.empty()) {
-    throw data::InputError(fmt::format("{}: checkpoint of another run ({})", checkpoint.string(), difference),
-                           "continuing it would give weights that no configuration describes",
-                           "resume with the configuration that made it, or start from it with model.init");
-  }
-  return state;
+  const auto texts = trainer::read_checkpoint_texts(checkpoint);
+  const auto found = texts.find("identity");
+  trainer::require_same_identity(found == texts.end() ? "" : found->second, identity, checkpoint.string());
+  return trainer::read_checkpoint(checkpoint);
 }
 
 std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& config,

@@ -2,14 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "data/formats/input_error.h"
 #include "data/formats/tensor_io.h"
 #include "quant/containers/model_state.h"
+#include "trainer/config/identity.h"
 #include "trainer/config/reader.h"
 #include "trainer/config/writer.h"
 #include "trainer/named_tensors.h"
@@ -19,35 +18,10 @@ namespace bitlaw::trainer {
 
 namespace {
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    lines.push_back(line);
-  }
-  return lines;
-}
-
-// The first line in which two texts differ, for a message.
-std::string first_difference(const std::string& before, const std::string& now) {
-  const auto a = lines_of(before);
-  const auto b = lines_of(now);
-  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    const std::string was = i < a.size() ? a[i] : "(nothing)";
-    const std::string is = i < b.size() ? b[i] : "(nothing)";
-    if (was != is) {
-      return "'" + is + "', it was '" + was + "'";
-    }
-  }
-  return "";
-}
-
 void require_same_run(const CheckpointState& from, const TrainerInputs& inputs) {
   const auto identity = from.texts.find("identity");
-  if (identity != from.texts.end() && identity->second != inputs.identity) {
-    throw data::InputError(
-        "the run's configuration changed: " + first_difference(identity->second, inputs.identity),
-        "it would not be the run that was started", "restore it, or start a run with another run.name");
+  if (identity != from.texts.end()) {
+    require_same_identity(identity->second, inputs.identity, "step " + std::to_string(from.step));
   }
   const auto config = from.texts.find("config");
   if (config == from.texts.end()) {

@@ -22,7 +22,7 @@ struct Arguments {
 };
 
 void print_result(const fs::path& file, const VerifyReport& report) {
-  const ExportSize size = export_size(file);
+  const ExportSize& size = report.size;
   fmt::print("{}: {} bytes, theory {:.0f} bytes ({:+.2f} %), {:.3f} bits a quantised weight\n", file.string(),
              size.file_bytes, size.theoretical_bytes(),
              100.0 * (static_cast<double>(size.file_bytes) / size.theoretical_bytes() - 1.0),

@@ -26,7 +26,7 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   json["step"] = origin.step;
   json["parameter_hash"] = origin.parameter_hash;
   if (origin.is_export) {
-    const ExportSize size = export_size(origin.path);
+    const ExportSize size = export_size(loaded);
     json["model_bits"] = size.model_bits;
     json["bits_per_weight"] = size.bits_per_weight;
     json["file_bytes"] = size.file_bytes;

@@ -7,29 +7,17 @@ A message has the grammar: error: what is wrong, with its value [why it matters]
 import json
 import os
 import shutil
-import struct
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-BITLAW, MPIEXEC = (shutil.which(path) or path for path in (os.path.abspath(sys.argv[1]), sys.argv[2]))
-ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1",
-                   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+
+program = Program(*sys.argv[1:3])
 failures = []
 
-TOKENIZER = """
-run: {name: tokenizer, seed: 1}
-task: {kind: tokenizer}
-data: {train: images/train, validation: images/test}
-model:
-  family: vq
-  vq: {image_channels: 1, base_channels: 8, channel_multipliers: [1, 1, 1], res_blocks: 1, attention: false,
-       middle: false, group_norm_groups: 4, latent_channels: 4, codebook_size: 32, patch_nums: [1, 2, 4],
-       phi_convolutions: 3}
-train: {global_batch_size: 8, micro_batch_size: 8, max_steps: 2, precision: fp32}
-eval: {samples: 8, micro_batch_size: 4}
-"""
+TOKENIZER = TINY_TOKENIZER + "data: {train: images/train, validation: images/test}\n"
 TEACHER = """
 run: {name: teacher, seed: 1}
 task: {kind: pretrain}
@@ -47,25 +35,16 @@ distill: {teacher: runs/teacher, loss: topkld, top_k: 8}
 """
 
 
-def run(*arguments, ranks=0, shell_prefix=""):
-    command = [BITLAW, *arguments]
-    if ranks:
-        command = [MPIEXEC, "-np", str(ranks), *command]
-    if shell_prefix:
-        command = ["bash", "-c", shell_prefix + ' exec "$@"', "bash", *command]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout, done.stderr
-
-
 def must_work(*arguments, code=0, **options):
-    returned, out, err = run(*arguments, **options)
-    if returned != code:
-        sys.exit(f"preparation failed: {arguments} gave {returned}, not {code}\n{out}\n{err}")
-    return out
+    done = program.run(*arguments, **options)
+    if done.returncode != code:
+        sys.exit(f"preparation failed: {arguments} gave {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 def refuse(name, arguments, *expected, code=2, **options):
-    returned, _, err = run(*arguments, **options)
+    done = program.run(*arguments, **options)
+    returned, err = done.returncode, done.stderr
     lines = [line for line in err.splitlines() if line.startswith("error:")]
     problems = []
     if returned != code:
@@ -82,17 +61,9 @@ def refuse(name, arguments, *expected, code=2, **options):
         print("        " + "; ".join(problems))
 
 
-def write_idx(folder, split, count):
-    folder.mkdir(exist_ok=True)
-    pixels = bytes((37 * i * i + 11 * i + i // 7) % 256 for i in range(count * 256))
-    (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 16, 16) + pixels)
-    (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) +
-                                                        bytes(i % 4 for i in range(count)))
-
-
 def prepare():
-    write_idx(Path("raw"), "train", 64)
-    write_idx(Path("raw"), "t10k", 16)
+    write_idx("raw", "train", 64, 16)
+    write_idx("raw", "t10k", 16, 16)
     for name, text in (("tokenizer", TOKENIZER), ("teacher", TEACHER), ("student", STUDENT)):
         Path(f"{name}.yaml").write_text(text)
     for split in ("train", "test"):
@@ -152,7 +123,7 @@ def shards():
     refuse("truncated shard", [*fresh, damaged_copy("short", lambda path: os.truncate(path, 2000))], "truncated")
     refuse("bit-flipped shard", [*fresh, damaged_copy("flipped", flip_bit)], "checksum")
     refuse("tokens of another tokenizer", [*fresh, "tokenizer.from=runs/tokenizer2"], "tokenizer")
-    write_idx(Path("empty"), "train", 0)
+    write_idx("empty", "train", 0, 16)
     refuse("empty data set", ["data", "import", "empty", "--split", "train", "--out", "images/empty"], "empty")
     refuse("images that are none", ["data", "import", "runs", "--out", "images/none"], "runs")
 

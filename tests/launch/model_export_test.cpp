@@ -58,7 +58,7 @@ TEST_P(ModelExport, IsProvedEqualAndNamesWhatItHolds) {
   EXPECT_EQ(report.packed_layers,
             2 * 5 + 1);  // qkv, proj, fc1, fc2, ada_lin of two blocks; ada_lin of the head
   EXPECT_GT(report.other_tensors, 0);
-  EXPECT_EQ(exported_weights(folder_ / "model.h5"), Weights::model);
+  EXPECT_EQ(exported_weights(load_model(folder_ / "model.h5", Weights::model)), Weights::model);
   const LoadedModel rebuilt = load_model(folder_ / "model.h5", Weights::model);
   EXPECT_TRUE(rebuilt.origin.is_export);
   EXPECT_EQ(rebuilt.origin.parameter_hash, trained.origin.parameter_hash);
@@ -74,7 +74,7 @@ TEST_P(ModelExport, OneChangedMasterIsFound) {
     quant::linear_layers(*other.model).front().second->weight.neg_();
   }
   try {
-    verify_model(other, folder_ / "model.h5");
+    verify_model(other, load_model(folder_ / "model.h5", Weights::model));
     FAIL() << "was accepted";
   } catch (const VerifyError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("codes differ"));
@@ -85,7 +85,7 @@ TEST_P(ModelExport, AnotherRunsHashIsFound) {
   LoadedModel trained = make_trained(small_config(GetParam()), 3);
   export_model(trained, Weights::model, folder_ / "model.h5");
   trained.origin.parameter_hash = "0";
-  EXPECT_THROW(verify_model(trained, folder_ / "model.h5"), VerifyError);
+  EXPECT_THROW(verify_model(trained, load_model(folder_ / "model.h5", Weights::model)), VerifyError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Bits, ModelExport, testing::Values(2, 3, 4, 8));

@@ -5,6 +5,7 @@
 #include "data/formats/input_error.h"
 #include "quant/containers/model_state.h"
 #include "tests/support/group_runner.h"
+#include "tests/support/message_of.h"
 #include "tests/support/toy_run.h"
 #include "trainer/comm/thread_group.h"
 
@@ -12,21 +13,12 @@ namespace bitlaw::trainer {
 
 namespace {
 
+using test::message_of;
 using testing::HasSubstr;
 
 Outcome run(TrainerInputs inputs, Collective& c) {
   test::ToyTask task;
   return Trainer(std::move(inputs), task, c).run();
-}
-
-template <class Error>
-std::string message_of(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no such error";
 }
 
 void expect_near(const CheckpointState& a, const CheckpointState& b, double tolerance) {
@@ -235,6 +227,31 @@ TEST_P(TrainerContract, RanksThatDivergedAreFoundBeforeASave) {
   });
 }
 
+TEST_P(TrainerContract, ADivergenceBetweenTwoSavesIsNotCommitted) {
+  on_all_ranks([](Collective& c) {
+    if (c.size() == 1) {
+      return;
+    }
+    const SharedFolder folder(c);
+    RunConfig config = toy_config();
+    config.checkpoint.interval = 2;
+    config.checkpoint.async = true;
+    test::ToyTask task;
+    task.before_loss = [&](const data::Batch& batch) {
+      if (c.rank() == 1 && batch.step == 2) {
+        const at::NoGradGuard no_grad;
+        task.toy().second->weight[0][0].add_(1e-3);
+      }
+    };
+    const std::string message =
+        message_of<DivergedError>([&] { Trainer(toy_inputs(folder.path(), config), task, c).run(); });
+    EXPECT_THAT(message, HasSubstr("step 4: replicas differ from rank 0: "));
+    EXPECT_THAT(message, HasSubstr("model/second.weight on rank 1"));
+    c.barrier();
+    EXPECT_THAT(committed_steps(folder.path() / "checkpoints"), testing::ElementsAre(2));
+  });
+}
+
 TEST_P(TrainerContract, AnotherConfigurationIsNotContinued) {
   on_all_ranks([](Collective& c) {
     const SharedFolder folder(c);
@@ -246,7 +263,8 @@ TEST_P(TrainerContract, AnotherConfigurationIsNotContinued) {
     changed.optim.lr = 0.5;
     TrainerInputs other = toy_inputs(folder.path(), changed);
     other.resume_from = latest(folder.path());
-    EXPECT_THAT(message_of<data::InputError>([&] { run(other, c); }), HasSubstr("lr: 0.5"));
+    EXPECT_THAT(message_of<data::InputError>([&] { run(other, c); }),
+                HasSubstr("optim.lr was 0.02 and is now 0.5"));
 
     RunConfig longer = toy_config();
     longer.train.max_steps = 9;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -74,6 +75,7 @@ struct CheckpointWriter::Impl {
   ManifestPart part;  // of this rank; written by the thread, read when it is done
   int failures = 0;   // in a row
   bool last_failed = false;
+  bool confirmed = true;
   double pause = 0.0;
   BackgroundTask task;  // last: its thread uses what stands above
 
@@ -141,6 +143,9 @@ struct CheckpointWriter::Impl {
     if (phase == Phase::idle) {
       return true;
     }
+    if (!confirmed) {
+      return false;
+    }
     Progress mine = Progress::busy;
     if (task.wait_for(patience)) {
       mine = !task.error()                 ? Progress::done
@@ -189,6 +194,9 @@ struct CheckpointWriter::Impl {
   }
 
   void drain() {
+    if (!confirmed) {
+      throw std::logic_error("a checkpoint that was begun is not confirmed");
+    }
     while (!meet(kPatience)) {
     }
   }
@@ -205,13 +213,26 @@ void CheckpointWriter::reserve(const CheckpointState& state) {
 
 void CheckpointWriter::save(const CheckpointState& state) {
   const auto start = Clock::now();
+  begin(state);
+  confirm(state.texts);
+  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void CheckpointWriter::begin(const CheckpointState& state) {
+  const auto start = Clock::now();
   impl_->drain();
   impl_->buffer.copy(state);
   impl_->start_writing();
+  impl_->confirmed = false;
+  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void CheckpointWriter::confirm(const std::map<std::string, std::string>& texts) {
+  impl_->buffer.set_texts(texts);
+  impl_->confirmed = true;
   if (!impl_->options.asynchronous) {
     impl_->drain();
   }
-  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void CheckpointWriter::poll() {

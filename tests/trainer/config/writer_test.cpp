@@ -101,6 +101,14 @@ TEST(Identity, DifferencesNameTheKeys) {
                                    "quant.ignore.0 was not given and is now head"));
 }
 
+TEST(Identity, IsRequiredWithEveryDifferenceNamed) {
+  EXPECT_NO_THROW(require_same_identity("a: 1\n", "a: 1\n", "step-7"));
+  EXPECT_THAT([] { require_same_identity("a: 1\nb: {c: 2}\n", "a: 2\nb: {d: 2}\n", "step-7"); },
+              testing::ThrowsMessage<data::InputError>(
+                  HasSubstr("step-7: checkpoint of another run (a was 1 and is now 2; b.c was 2 and is now "
+                            "not given; b.d was not given and is now 2)")));
+}
+
 TEST(Reference, NamesEveryKey) {
   const std::string reference = config_reference();
   for (const std::string& key : all_keys()) {
