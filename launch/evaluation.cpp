@@ -151,7 +151,7 @@ EvaluationSetup prepare_evaluation(const EvaluationRequest& request) {
 std::vector<std::pair<std::string, double>> run_evaluation(EvaluationSetup& setup,
                                                            trainer::Collective& collective) {
   return setup.task->report(
-      trainer::evaluate(*setup.task, *setup.dataset, setup.eval, setup.precision, collective));
+      trainer::evaluate(*setup.task, *setup.dataset, {setup.eval, setup.precision}, collective));
 }
 
 void dump_logits(EvaluationSetup& setup, const fs::path& file) {

@@ -13,8 +13,10 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "data/formats/file_io.h"
 #include "data/formats/input_error.h"
 #include "launch/version.h"
+#include "trainer/checkpoint/commit.h"
 #include "trainer/comm/mpi_collective.h"
 #include "trainer/config/identity.h"
 #include "trainer/config/writer.h"
@@ -29,25 +31,6 @@ std::optional<std::string> read_text(const fs::path& path) {
     return std::nullopt;
   }
   return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-// Under a temporary name first: a reader never sees half a file.
-void write_text(const fs::path& path, const std::string& text) {
-  const fs::path temporary = path.string() + ".tmp";
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) {
-    fs::rename(temporary, path, error);
-  }
-  if (!out || error) {
-    const std::string reason = error ? error.message() : std::strerror(errno);
-    fs::remove(temporary, error);
-    throw data::InputError(fmt::format("{}: cannot be written ({})", path.string(), reason),
-                           "a run keeps its configuration and its results there",
-                           "free space or choose another run.dir");
-  }
 }
 
 std::string command_line() {
@@ -77,14 +60,6 @@ std::string environment_json(int ranks) {
   return json.dump(2) + "\n";
 }
 
-std::int64_t next_incarnation(const fs::path& run) {
-  const fs::path path = run / "incarnation";
-  std::int64_t number = 0;
-  std::ifstream(path) >> number;
-  write_text(path, fmt::format("{}\n", number + 1));
-  return number + 1;
-}
-
 void make_folder(const fs::path& run) {
   std::error_code error;
   fs::create_directories(run, error);
@@ -93,6 +68,14 @@ void make_folder(const fs::path& run) {
                                        error ? error.message() : std::string(std::strerror(errno))),
                            "a run saves its checkpoints there",
                            "choose another run.dir or make the folder writable");
+  }
+}
+
+void remove_finished(const fs::path& run) {
+  std::error_code error;
+  fs::remove(run / "finished", error);
+  if (error) {
+    throw data::file_error(run / "finished", "remove it", error.value());
   }
 }
 
@@ -114,12 +97,13 @@ std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::strin
           "mixing two runs would make neither repeatable", "choose another run.name, or remove the folder");
     }
   } else {
-    write_text(run / "identity.yaml", identity);
+    data::write_text_file(run / "identity.yaml", identity);
   }
-  write_text(run / "config.yaml", trainer::write_config(config));
-  write_text(run / "env.json", environment_json(ranks));
-  write_text(run / "cmd.txt", command_line() + "\n");
-  return next_incarnation(run);
+  data::write_text_file(run / "config.yaml", trainer::write_config(config));
+  data::write_text_file(run / "env.json", environment_json(ranks));
+  data::write_text_file(run / "cmd.txt", command_line() + "\n");
+  remove_finished(run);
+  return trainer::take_incarnation(run);
 }
 
 std::optional<FinishedMark> read_finished(const fs::path& run) {
@@ -136,12 +120,7 @@ std::optional<FinishedMark> read_finished(const fs::path& run) {
 
 void write_finished(const fs::path& run, const FinishedMark& mark) {
   const nlohmann::ordered_json json = {{"step", mark.step}, {"parameter_hash", mark.parameter_hash}};
-  write_text(run / "finished", json.dump() + "\n");
-}
-
-void remove_finished(const fs::path& run) {
-  std::error_code ignored;
-  fs::remove(run / "finished", ignored);
+  data::write_text_file(run / "finished", json.dump() + "\n");
 }
 
 }  // namespace bitlaw::launch

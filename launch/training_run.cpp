@@ -15,10 +15,13 @@
 #include "launch/run_folder.h"
 #include "launch/training_sources.h"
 #include "quant/containers/model_state.h"
+#include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/check.h"
-#include "trainer/config/identity.h"
+#include "trainer/config/scalars.h"
+#include "trainer/config/writer.h"
 #include "trainer/log.h"
+#include "trainer/run_state.h"
 #include "trainer/trainer.h"
 
 namespace bitlaw::launch {
@@ -36,20 +39,26 @@ std::int64_t claim(const trainer::RunConfig& config, const std::string& identity
   return number.item<std::int64_t>();
 }
 
-// Before the tensors are read: a checkpoint of another run may be large, and of another shape.
-trainer::CheckpointState read_whole(const fs::path& checkpoint, const std::string& identity) {
-  const auto texts = trainer::read_checkpoint_texts(checkpoint);
-  const auto found = texts.find("identity");
-  trainer::require_same_identity(found == texts.end() ? "" : found->second, identity, checkpoint.string());
-  return trainer::read_checkpoint(checkpoint);
+struct Resume {
+  fs::path checkpoint;
+  std::map<std::string, std::string> texts;
+  trainer::Parts parts = trainer::Parts::to_verify;
+  std::int64_t step() const { return trainer::parse_integer(texts.at("step")).value_or(0); }
+};
+
+// What can be said without reading a tensor is said before the run's folder is touched.
+Resume accept(const fs::path& checkpoint, trainer::Parts parts, const trainer::RunConfig& config,
+              const std::string& identity) {
+  Resume resume{checkpoint, trainer::read_checkpoint_texts(checkpoint), parts};
+  trainer::require_same_run(resume.texts, config, identity, checkpoint.string());
+  return resume;
 }
 
-std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& config,
-                                                    const std::string& identity, const std::string& wish,
-                                                    trainer::Log& log) {
+std::optional<Resume> find_resume(const trainer::RunConfig& config, const std::string& identity,
+                                  const std::string& wish, trainer::Log& log) {
   const fs::path folder = run_path(config) / "checkpoints";
   if (wish != "auto" && wish != "never") {
-    return read_whole(wish, identity);
+    return accept(wish, trainer::Parts::to_verify, config, identity);
   }
   if (wish == "never") {
     if (!trainer::committed_steps(folder).empty()) {
@@ -66,7 +75,7 @@ std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& co
   if (!newest.path) {
     return std::nullopt;
   }
-  return read_whole(*newest.path, identity);
+  return accept(*newest.path, trainer::Parts::verified, config, identity);
 }
 
 std::map<std::string, std::string> checkpoint_texts(const TrainingSources& sources) {
@@ -97,8 +106,10 @@ void log_start(trainer::Log& log, const trainer::RunConfig& config, const distil
   }
 }
 
-bool is_done(const trainer::RunConfig& config, const std::optional<trainer::CheckpointState>& resume) {
-  return resume && resume->step >= config.train.max_steps && read_finished(run_path(config)).has_value();
+// A mark of fewer steps is of the time before train.max_steps grew.
+bool is_done(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  const auto mark = read_finished(run_path(config));
+  return resume && resume->step() >= config.train.max_steps && mark && mark->step >= config.train.max_steps;
 }
 
 // The trainer's inputs, from a folder that is ours now.
@@ -143,10 +154,13 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   const TrainingSources sources = load_training_sources(config);
   record_tokenizer_geometry(config, sources);
   const std::string identity = run_identity(config, sources);
-  std::optional<trainer::CheckpointState> resume = find_resume(config, identity, options.resume, log);
+  trainer::require_same_yaml(trainer::write_config(config), "the configuration", collective);
+  trainer::require_same_yaml(identity, "the identity of the run (configuration and hashes of its sources)",
+                             collective);
+  const std::optional<Resume> resume = find_resume(config, identity, options.resume, log);
   if (is_done(config, resume)) {
     log.info(
-        fmt::format("{} is finished at step {}: nothing to do", run_path(config).string(), resume->step));
+        fmt::format("{} is finished at step {}: nothing to do", run_path(config).string(), resume->step()));
     return kDone;
   }
   distill::TaskInputs inputs = task_inputs(config, sources);
@@ -157,7 +171,9 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
     return kDone;
   }
   trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
-  trainer_inputs.resume_from = std::move(resume);
+  if (resume) {
+    trainer_inputs.resume_from = trainer::read_checkpoint(resume->checkpoint, {""}, resume->parts);
+  }
   log_start(*trainer_inputs.log, config, made, collective.size());
   return run_trainer(std::move(trainer_inputs), *made.task, collective);
 }

@@ -82,9 +82,11 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::
 // Whole tensors; InputError for a missing marker, a damaged or missing part.
 CheckpointState read_checkpoint(const std::filesystem::path& checkpoint);
 // The same, but only tensors whose name begins with one of `prefixes`: what a teacher or an export needs of a
-// checkpoint is a fraction of it.
+// checkpoint is a fraction of it. `parts`: verified when newest_whole_checkpoint has just read them all; the
+// checksums of the tensors are looked at in any case.
+enum class Parts { to_verify, verified };
 CheckpointState read_checkpoint(const std::filesystem::path& checkpoint,
-                                const std::vector<std::string>& prefixes);
+                                const std::vector<std::string>& prefixes, Parts parts = Parts::to_verify);
 // The texts alone (from manifest.json), without reading a tensor.
 std::map<std::string, std::string> read_checkpoint_texts(const std::filesystem::path& checkpoint);
 

@@ -2,12 +2,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <utility>
 
+#include "data/formats/input_error.h"
 #include "data/formats/tensor_io.h"
 #include "quant/containers/model_state.h"
+#include "trainer/agreement.h"
+#include "trainer/checkpoint/commit.h"
 
 namespace bitlaw::trainer {
 
@@ -37,13 +41,48 @@ Saver::Saver(const TrainerInputs& inputs, const LiveState& live, std::int64_t st
              std::function<void(const std::string&)> report)
     : inputs_(inputs),
       collective_(collective),
-      writer_(writer_options(inputs, std::move(report)), collective) {
+      report_(std::move(report)),
+      writer_(writer_options(inputs, report_), collective) {
   CheckpointState state;
   state.tensors = checkpoint_tensors(live);
   require_equal_on_all_ranks(hash_each(state.tensors), step, collective);
   writer_.reserve(state);
   if (inputs.resume_from) {
-    saved_step_ = step;
+    set_aside(step);
+    if (decision_of_rank_0(is_ours(*inputs.resume_from), collective)) {
+      saved_step_ = step;
+    }
+  }
+}
+
+// Whether the run's own folder holds this very state: it may have come from another run.
+bool Saver::is_ours(const CheckpointState& state) const {
+  const auto folder = inputs_.run_folder / "checkpoints";
+  const auto steps = committed_steps(folder);
+  const auto hash = state.texts.find("state_hash");
+  if (hash == state.texts.end() || std::find(steps.begin(), steps.end(), state.step) == steps.end()) {
+    return false;
+  }
+  const auto texts = read_checkpoint_texts(checkpoint_path(folder, state.step));
+  const auto own = texts.find("state_hash");
+  return own != texts.end() && own->second == hash->second;
+}
+
+void Saver::set_aside(std::int64_t step) {
+  std::string problem;
+  if (collective_.rank() == 0) {
+    try {
+      for (const auto& path :
+           set_aside_later(inputs_.run_folder / "checkpoints", step, inputs_.incarnation)) {
+        report_("going on from step " + std::to_string(step) + ": a later checkpoint is kept as " +
+                path.string());
+      }
+    } catch (const data::InputError& error) {
+      problem = error.what();
+    }
+  }
+  if (const std::string message = first_message(problem, collective_); !message.empty()) {
+    throw data::InputError(message);
   }
 }
 

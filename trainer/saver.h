@@ -21,8 +21,9 @@ namespace bitlaw::trainer {
 
 class Saver {
  public:
-  // Compares the ranks' tensors at `step`: DivergedError. `inputs` must outlive the saver. `report`: see
-  // CheckpointWriter::Options.
+  // Compares the ranks' tensors at `step` (DivergedError) and sets later checkpoints of the run aside when it
+  // was resumed. `inputs` must outlive the saver. `report`: called on rank 0, in the calling thread, with
+  // what a person should know.
   Saver(const TrainerInputs& inputs, const LiveState& live, std::int64_t step, Collective& collective,
         std::function<void(const std::string&)> report);
 
@@ -44,10 +45,14 @@ class Saver {
     std::string parameter_hash;
   };
 
+  bool is_ours(const CheckpointState& state) const;
+  void set_aside(std::int64_t step);
+
   const TrainerInputs& inputs_;
   Collective& collective_;
+  std::function<void(const std::string&)> report_;
   CheckpointWriter writer_;
-  std::int64_t saved_step_ = -1;  // -1: none by this process
+  std::int64_t saved_step_ = -1;  // newest step in the run's folder; -1: none
   double pause_ = 0.0;
   bool confirmed_ = true;
   Hashes hashes_;        // of saved_step_, when the thread is done

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <utility>
 
+#include "data/formats/input_error.h"
 #include "data/loader.h"
+#include "trainer/agreement.h"
 #include "trainer/autocast.h"
 #include "trainer/ema.h"
 #include "trainer/eval_record.h"
@@ -101,7 +103,8 @@ struct Trainer::Impl {
       return train();
     } catch (const StopRequested&) {  // out of an evaluation: the state is that of `step`
       return leave();
-    } catch (const NotFiniteError&) {  // all ranks agree on it: what was saved before is committed
+    } catch (const NotFiniteError&) {  // all ranks are here: what led to it is kept
+      write_report();
       saver->finish();
       throw;
     }
@@ -110,6 +113,9 @@ struct Trainer::Impl {
   Outcome train() {
     if (someone_asks_to_stop()) {
       return leave();
+    }
+    if (evaluation_was_missed()) {
+      validate();
     }
     task.model().train();
     while (step < in.config.train.max_steps) {
@@ -208,7 +214,7 @@ struct Trainer::Impl {
   void write_report() {
     const std::vector<StepLine> lines = report.collect();
     if (step_log) {
-      step_log->append(lines);
+      warn_of(step_log->append(lines));
     }
     if (!lines.empty()) {
       say("step " + std::to_string(lines.back().step) + '/' + std::to_string(in.config.train.max_steps) +
@@ -237,14 +243,33 @@ struct Trainer::Impl {
     if (!in.validation) {
       return;
     }
-    const quant::Statistics merged =
-        evaluate(task, *in.validation, in.config.eval, in.config.train.precision, collective);
+    const quant::Statistics merged = evaluate(
+        task, *in.validation, {in.config.eval, in.config.train.precision, in.asked_to_stop}, collective);
     const EvalRecord record{step, std::min(in.config.eval.samples, in.validation->info().size),
                             in.config.train.precision, task.report(merged)};
     if (collective.rank() == 0) {
-      write_eval_record(in.run_folder, record);
+      try {
+        write_eval_record(in.run_folder, record);
+      } catch (const data::InputError& error) {
+        warn_of(error.what());
+      }
     }
     say(record.to_string());
+  }
+
+  // An earlier start was stopped after this step, and before or in its evaluation.
+  bool evaluation_was_missed() {
+    const bool due = in.validation && step > 0 && step < in.config.train.max_steps &&
+                     is_due(step, in.config.eval.interval);
+    return due &&
+           decision_of_rank_0(!std::filesystem::exists(eval_record_path(in.run_folder, step)), collective);
+  }
+
+  // A record that cannot be written is no reason to lose the work that it is about.
+  void warn_of(const std::string& problem) {
+    if (!problem.empty()) {
+      say(problem, &Log::warn);
+    }
   }
 
   bool someone_asks_to_stop() {

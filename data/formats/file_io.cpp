@@ -79,12 +79,24 @@ FileHandle open_for_reading(const std::filesystem::path& path) {
   return file;
 }
 
-FileHandle create_for_writing(const std::filesystem::path& path) {
-  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+namespace {
+
+FileHandle open_with(const std::filesystem::path& path, int flags) {
+  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666));
   if (!file.is_open()) {
     throw file_error(path, "create it", errno);
   }
   return file;
+}
+
+}  // namespace
+
+FileHandle create_for_writing(const std::filesystem::path& path) {
+  return open_with(path, O_TRUNC);
+}
+
+FileHandle open_for_writing(const std::filesystem::path& path) {
+  return open_with(path, 0);
 }
 
 std::uint64_t file_size(const FileHandle& file, const std::filesystem::path& path) {

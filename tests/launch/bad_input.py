@@ -112,8 +112,16 @@ def configuration():
            ["train", "-c", "student.yaml", *fresh, "quant.weights.group_size=24"], "24", "32")
     refuse("pattern that matches nothing", ["train", "-c", "student.yaml", *fresh, "quant.ignore=[haed]"], "haed")
     refuse("missing configuration", ["train", "-c", "nowhere.yaml"], "nowhere.yaml")
+    different_ranks()
     if Path("runs/fresh").exists():
         failures.append("a refused configuration left runs/fresh")
+
+
+def different_ranks():
+    """One rank has another command line: all leave with the error, and none waits for the others."""
+    rank = [program.bitlaw, "train", "-c", "teacher.yaml", "run.name=fresh"]
+    refuse("ranks with different configurations", [*rank[1:], ":", "-np", "1", *rank, "optim.lr=0.5"],
+           "not the same on all ranks", "rank 1: optim.lr was", "0.5", ranks=1)
 
 
 def shards():
@@ -150,6 +158,23 @@ def runs():
         failures.append("runs/teacher changed")
 
 
+def longer_runs():
+    """The mark "finished" is of the steps that were asked for; a refused start touches nothing."""
+    constant = ["train", "-c", "teacher.yaml", "run.name=longer", "schedule.kind=constant"]
+    mark = Path("runs/longer/finished")
+    must_work(*constant)
+    refuse("fewer steps than were made", [*constant, "train.max_steps=1"], "train.max_steps: 1", "made 2 steps")
+    refuse("another cosine schedule", ["train", "-c", "teacher.yaml", "train.max_steps=4"], "train.max_steps: 4")
+    if Path("runs/teacher/config.yaml").read_text().find("max_steps: 4") >= 0 or not mark.exists():
+        failures.append("a refused start changed a run folder")
+    must_work(*constant, "train.max_steps=4", "--stop-at", "3", code=75)
+    if mark.exists():
+        failures.append("a run that was extended and stopped is marked finished")
+    must_work(*constant, "train.max_steps=4")
+    if not mark.exists() or json.loads(mark.read_text())["step"] != 4:
+        failures.append("a run that was extended and finished is not marked finished at its last step")
+
+
 def disks():
     refuse("folder that cannot be made", ["train", "-c", "teacher.yaml", "run.name=fresh", "run.dir=/proc/runs"],
            "/proc/runs")
@@ -174,7 +199,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-bad-input-") as folder:
         os.chdir(folder)
         prepare()
-        for part in (configuration, shards, runs, disks):
+        for part in (configuration, shards, runs, longer_runs, disks):
             part()
         os.chdir("/")
     if failures:

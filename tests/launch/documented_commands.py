@@ -47,7 +47,7 @@ def few_images(folder):
 def execute(command, folder):
     started = time.monotonic()
     text = command.replace(str(IMAGES), "images")
-    if " train " in text:
+    if "bitlaw train " in text:
         text += " " + SMALL
     path = f"{Path(program.bitlaw).parent}:{Path(program.mpiexec).parent}:{os.environ['PATH']}"
     done = subprocess.run(text, shell=True, cwd=folder, env=dict(ENVIRONMENT, PATH=path), capture_output=True,

@@ -19,7 +19,7 @@ class RunFolder : public testing::Test {
  protected:
   RunFolder() {
     config_.run.dir = (folder_ / "runs").string();
-    config_.run.name = "r";
+    config_.run.name = std::string("r");
   }
 
   test::TemporaryFolder folder_;

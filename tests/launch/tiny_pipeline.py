@@ -138,7 +138,7 @@ def train_teacher(pipeline):
     check(pipeline.hashes("tiny-teacher")[0] == 30, "--stop-at 30 did not save step 30")
     interrupt(pipeline, "teacher", "tiny-teacher", term_to_one_rank, RUN_AGAIN)
     interrupt(pipeline, "teacher", "tiny-teacher", usr1_to_mpirun, RUN_AGAIN)
-    interrupt(pipeline, "teacher", "tiny-teacher", kill_one_rank, tuple(range(1, 256)))
+    interrupt(pipeline, "teacher", "tiny-teacher", kill_one_rank, (RUN_AGAIN, 137, 205))
     pipeline.train("teacher")
     check((pipeline.run_path("tiny-teacher") / "finished").exists(), "the teacher has no mark 'finished'")
     check("finished" in pipeline.train("teacher"), "a second start does not say that the run is finished")

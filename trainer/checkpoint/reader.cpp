@@ -42,8 +42,8 @@ bool begins_with_any(const std::string& name, const std::vector<std::string>& pr
                      [&name](const std::string& prefix) { return name.rfind(prefix, 0) == 0; });
 }
 
-void verify(const fs::path& checkpoint) {
-  for (const ManifestPart& part : read_manifest(checkpoint).parts) {
+void verify(const fs::path& checkpoint, const Manifest& manifest) {
+  for (const ManifestPart& part : manifest.parts) {
     verify_part(checkpoint, part);
   }
 }
@@ -68,10 +68,11 @@ CheckpointState read_checkpoint(const fs::path& checkpoint) {
   return read_checkpoint(checkpoint, {""});
 }
 
-CheckpointState read_checkpoint(const fs::path& checkpoint, const std::vector<std::string>& prefixes) {
+CheckpointState read_checkpoint(const fs::path& checkpoint, const std::vector<std::string>& prefixes,
+                                Parts parts) {
   const Manifest manifest = read_manifest(checkpoint);
-  for (const ManifestPart& part : manifest.parts) {
-    verify_part(checkpoint, part);
+  if (parts == Parts::to_verify) {
+    verify(checkpoint, manifest);
   }
   CheckpointState state;
   state.step = manifest.step;
@@ -102,7 +103,7 @@ NewestCheckpoint newest_whole_checkpoint(const fs::path& folder) {
   for (auto step = content.committed.rbegin(); step != content.committed.rend(); ++step) {
     const fs::path path = checkpoint_path(folder, *step);
     try {
-      verify(path);
+      verify(path, read_manifest(path));
       newest.path = path;
       return newest;
     } catch (const data::InputError& error) {

@@ -5,12 +5,12 @@
 
 #include <bit>
 #include <chrono>
-#include <cstring>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "data/formats/file_io.h"
+#include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint/background_task.h"
 #include "trainer/checkpoint/commit.h"
@@ -25,25 +25,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostFailures = 3;
 constexpr std::chrono::milliseconds kPatience{200};  // ranks meet at least so often while they wait
-constexpr std::int64_t kMessageBytes = 2048;
 
 enum class Phase { idle, writing, committing };
 enum class Progress : std::int64_t { done = 0, failed = 1, superseded = 2, busy = 3 };
-
-// The first non-empty message among the ranks; every rank calls it.
-std::string first_message(const std::string& mine, Collective& collective) {
-  at::Tensor text = at::zeros({kMessageBytes}, at::kByte);
-  std::memcpy(text.data_ptr(), mine.data(), std::min<std::size_t>(mine.size(), kMessageBytes - 1));
-  at::Tensor all = at::zeros({collective.size() * kMessageBytes}, at::kByte);
-  collective.all_gather(all, text).wait();
-  for (int rank = 0; rank < collective.size(); ++rank) {
-    const char* found = static_cast<const char*>(all.const_data_ptr()) + rank * kMessageBytes;
-    if (*found != '\0') {
-      return collective.size() == 1 ? found : "rank " + std::to_string(rank) + ": " + found;
-    }
-  }
-  return "";
-}
 
 std::string message_of(const std::exception_ptr& error) {
   try {

@@ -73,9 +73,10 @@ void require_same_identity(const std::string& started_with, const std::string& n
     differences.append(differences.empty() ? "" : "; ").append(difference);
   }
   if (!differences.empty()) {
-    throw data::InputError(checkpoint + ": checkpoint of another run (" + differences + ")",
-                           "continuing it would give weights that no configuration describes",
-                           "resume with the configuration that made it, or start from it with model.init");
+    throw data::InputError(
+        checkpoint + ": checkpoint of another run (" + differences + ")",
+        "continuing it would give weights that no configuration describes",
+        "restore the configuration, choose another run.name, or start from it with model.init");
   }
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "data/formats/input_error.h"
 #include "tests/trainer/config/perturb.h"
 #include "trainer/config/identity.h"
 #include "trainer/config/key_list.h"
