@@ -73,6 +73,10 @@ std::optional<Resume> find_resume(const trainer::RunConfig& config, const std::s
     log.warn(line);
   }
   if (!newest.path) {
+    if (fs::exists(run_path(config) / "metrics.jsonl")) {
+      log.warn(run_path(config).string() +
+               " holds the record of an earlier start, but no checkpoint: from step 0");
+    }
     return std::nullopt;
   }
   return accept(*newest.path, trainer::Parts::verified, config, identity);
@@ -91,16 +95,42 @@ std::string start_text(const trainer::RunConfig& config, distill::Task& task, in
     parameters += parameter.tensor.numel();
   }
   return fmt::format(
-      "{}: {} of a {} with {:.2f} M parameters; {} rank(s) x {} micro batch(es) of {}, {} thread(s) each",
+      "{}: {} of a {} with {:.2f} M parameters, {} steps on the CPU; {} rank(s) x {} micro batch(es) of {}, "
+      "{} "
+      "thread(s) each",
       config.run.name, data::enum_name(config.task.kind), data::enum_name(config.model.family),
-      static_cast<double>(parameters) * 1e-6, ranks,
+      static_cast<double>(parameters) * 1e-6, config.train.max_steps, ranks,
       config.train.global_batch_size / (config.train.micro_batch_size * ranks), config.train.micro_batch_size,
       at::get_num_threads());
 }
 
+std::string origin_text(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  if (resume) {
+    return fmt::format("continues at step {} of {} from {}", resume->step(), config.train.max_steps,
+                       resume->checkpoint.string());
+  }
+  if (config.model.init == "teacher") {
+    return fmt::format("starts from the weights of {}", config.distill.teacher);
+  }
+  return config.model.init == "random" ? std::string("starts from random weights")
+                                       : fmt::format("starts from the weights of {}", config.model.init);
+}
+
+// A student that is quantised from the first step on learns little from random weights.
+bool starts_badly(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  return !resume && config.model.init == "random" && config.task.kind == distill::TaskKind::distill &&
+         config.quant.method != quant::Method::none;
+}
+
 void log_start(trainer::Log& log, const trainer::RunConfig& config, const distill::MadeTask& made,
-               int ranks) {
+               const std::optional<Resume>& resume, int ranks) {
   log.info(start_text(config, *made.task, ranks));
+  log.info(origin_text(config, resume));
+  if (starts_badly(config, resume)) {
+    log.warn(
+        "model.init: random, although there is a teacher [a quantised student usually starts as its "
+        "teacher]; set model.init: teacher where the shapes are equal");
+  }
   if (!made.report.layers.empty()) {
     log.info("quantisation:\n" + made.report.to_string());
   }
@@ -167,14 +197,15 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   inputs.resume = resume.has_value();
   const distill::MadeTask made = distill::make_task(inputs);
   if (options.dry_run) {
-    log_start(log, config, made, collective.size());
+    log_start(log, config, made, resume, collective.size());
+    log.info("dry run: everything was checked, nothing was written");
     return kDone;
   }
   trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
   if (resume) {
     trainer_inputs.resume_from = trainer::read_checkpoint(resume->checkpoint, {""}, resume->parts);
   }
-  log_start(*trainer_inputs.log, config, made, collective.size());
+  log_start(*trainer_inputs.log, config, made, resume, collective.size());
   return run_trainer(std::move(trainer_inputs), *made.task, collective);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "data/loader.h"
 #include "data/shard_dataset.h"
 #include "launch/model_source.h"
 #include "trainer/config/writer.h"
@@ -11,6 +12,7 @@ namespace bitlaw::launch {
 TrainingSources load_training_sources(const trainer::RunConfig& config) {
   TrainingSources sources;
   sources.train = std::make_shared<data::ShardDataset>(config.data.train);
+  data::check_augmentation(sources.train->info(), config.data.flip, config.data.crop_padding);
   sources.validation = std::make_shared<data::ShardDataset>(config.data.validation);
   if (config.task.kind != distill::TaskKind::tokenizer) {
     sources.tokenizer = load_source(config.tokenizer.from, Weights::model, SourceUse::deployed);

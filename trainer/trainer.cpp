@@ -228,7 +228,7 @@ struct Trainer::Impl {
       return;
     }
     saver->save(live(), step);
-    say("step " + std::to_string(step) + ": checkpoint, pause " +
+    say("step " + std::to_string(step) + ": saving a checkpoint, held up for " +
         short_number(1e3 * saver->last_copy_seconds()) + " ms");
   }
 
