@@ -182,16 +182,20 @@ std::string read_text_file(const std::filesystem::path& path) {
   return text;
 }
 
-void write_text_file(const std::filesystem::path& path, const std::string& text) {
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   const std::filesystem::path temporary = temporary_name(path);
   const FileHandle file = create_for_writing(temporary);
   try {
-    write_fully(file, std::as_bytes(std::span(text)), 0, temporary);
+    write_fully(file, bytes, 0, temporary);
     publish_file(file, temporary, path);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+void write_text_file(const std::filesystem::path& path, const std::string& text) {
+  write_file(path, std::as_bytes(std::span(text)));
 }
 
 }  // namespace bitlaw::data

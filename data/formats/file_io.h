@@ -54,6 +54,7 @@ void sync_folder(const std::filesystem::path& folder);
 std::filesystem::path temporary_name(const std::filesystem::path& path);  // PATH.tmp-<pid>
 std::string read_text_file(const std::filesystem::path& path);
 // Atomic: temporary name, publish_file. Nothing is left behind on an error.
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_text_file(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace bitlaw::data
