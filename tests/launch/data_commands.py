@@ -98,29 +98,43 @@ def tokenizing():
     assert not Path("other").exists()
 
 
-def interrupted(command, started):
-    process = program.start(*command, stderr=subprocess.PIPE)
+def interrupted(command, started, sign=signal.SIGTERM, ranks=0):
+    """The signal goes to the program itself, or to its last rank."""
+    process = program.start(*command, ranks=ranks, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not started() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
-    process.send_signal(signal.SIGTERM)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]) if ranks else process.pid, sign)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def stopping():
-    """SIGTERM while the temporary folder is there: code 75, and nothing is left."""
+    """SIGTERM and Ctrl-C while the temporary folder is there: code 75, and nothing is left."""
     source = "/usr/share/datasets/fashion-mnist"
     began = lambda: any(Path(".").glob("fashion.tmp-*"))
     command = ["data", "import", source, "--samples-per-shard", "100", "--threads", "1", "--out", "fashion"]
-    expect(interrupted(command, began), 75, "was stopped")
-    assert not any(Path(".").glob("fashion*")), list(Path(".").glob("fashion*"))
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        expect(interrupted(command, began, sign), 75, "was stopped")
+        assert not any(Path(".").glob("fashion*")), list(Path(".").glob("fashion*"))
+
+
+def stopping_ranks():
+    """One shard on two ranks: the one that has none is heard long before the other has finished."""
+    write_idx("many", "train", 20000, 16)
+    expect(run("data", "import", "many", "--out", "many.images"), 0)
+    command = ["data", "tokenize", "--tokenizer", "runs/tokenizer", "--in", "many.images", "--samples-per-shard",
+               "20000", "--out", "many.tokens"]
+    began = lambda: any(Path(".").glob("many.tokens.tmp-*"))
+    expect(interrupted(command, began, ranks=2), 75, "tokenising was stopped")
+    assert not any(Path(".").glob("many.tokens*")), list(Path(".").glob("many.tokens*"))
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-data-commands-") as folder:
         os.chdir(folder)
-        for part in (importing, inspecting, verifying, tokenizing, stopping):
+        for part in (importing, inspecting, verifying, tokenizing, stopping, stopping_ranks):
             part()
         os.chdir("/")
 
