@@ -13,7 +13,6 @@
 #include "data/formats/input_error.h"
 #include "data/seed.h"
 #include "launch/commands/command.h"
-#include "quant/bits.h"
 #include "quant/containers/model_state.h"
 #include "quant/containers/native.h"
 #include "quant/prepare.h"
@@ -50,23 +49,21 @@ quant::RestType rest_type(const LoadedModel& model) {
                                                                  : model.origin.config.quant.rest_dtype;
 }
 
-std::string source_json(const ModelOrigin& origin, Weights weights) {
+std::string source_json(const ModelOrigin& origin) {
   nlohmann::ordered_json json;
   json["run"] = origin.config.run.name;
   json["step"] = origin.step;
   json["parameter_hash"] = origin.parameter_hash;
-  json["weights"] = weights == Weights::ema ? "ema" : "model";
+  json["weights"] = name_of(origin.weights);
   json["num_classes"] = origin.num_classes;
   json["tokenizer_hash"] = origin.tokenizer_hash;
   return json.dump();
 }
 
-quant::PackedModel pack(const LoadedModel& trained, Weights weights) {
+quant::PackedModel pack(const LoadedModel& trained) {
   quant::PackedModel packed = quant::pack_model(*trained.model, rest_type(trained));
-  const quant::BitCount bits = quant::count_bits(*trained.model, rest_type(trained));
   packed.attributes["config"] = trainer::write_config(trained.origin.config);
-  packed.attributes["model_bits"] = std::to_string(bits.model_bits());
-  packed.attributes["source"] = source_json(trained.origin, weights);
+  packed.attributes["source"] = source_json(trained.origin);
   return packed;
 }
 
@@ -215,37 +212,17 @@ VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored)
   return report;
 }
 
-VerifyReport export_model(const LoadedModel& trained, Weights weights, const fs::path& file) {
+VerifyReport export_model(const LoadedModel& trained, const fs::path& file) {
   const at::NoGradGuard no_grad;
   const UnverifiedFile unverified(file.string() + ".unverified");
-  quant::write_native(unverified.path(), pack(trained, weights));
-  const VerifyReport report = verify_model(trained, load_model(unverified.path(), Weights::model));
+  quant::write_native(unverified.path(), pack(trained));
+  const VerifyReport report = verify_model(trained, load_model(unverified.path()));
   fs::rename(unverified.path(), file);
   return report;
 }
 
-Weights exported_weights(const LoadedModel& stored) {
-  const auto& attributes = packed_of(stored).attributes;
-  const auto found = attributes.find("source");
-  const auto json = found == attributes.end() ? nlohmann::json::object()
-                                              : nlohmann::json::parse(found->second, nullptr, false);
-  return json.is_object() && json.value("weights", "model") == "ema" ? Weights::ema : Weights::model;
-}
-
 ExportSize export_size(const LoadedModel& stored) {
-  const quant::PackedModel& packed = packed_of(stored);
-  ExportSize size;
-  size.model_bits = std::stoll(packed.attributes.at("model_bits"));
-  size.file_bytes = fs::file_size(stored.origin.path);
-  double values = 0.0;
-  double bits = 0.0;
-  for (const auto& [name, weight] : packed.weights) {
-    const auto count = static_cast<double>(weight.out_features * weight.in_features);
-    values += count;
-    bits += count * weight.spec.bits_per_weight(weight.out_features, weight.in_features);
-  }
-  size.bits_per_weight = values > 0.0 ? bits / values : 32.0;  // nothing packed: full precision
-  return size;
+  return {quant::count_bits(packed_of(stored)), fs::file_size(stored.origin.path)};
 }
 
 }  // namespace bitlaw::launch

@@ -6,14 +6,14 @@
 #include <string>
 
 #include "launch/model_source.h"
+#include "quant/bits.h"
 
 namespace bitlaw::launch {
 
 struct ExportSize {
-  std::int64_t model_bits = 0;   // theory: codes, scales, zero points, the rest
-  double bits_per_weight = 0.0;  // of the quantised weights, scales and zero points included
+  quant::BitCount bits;  // theory
   std::uintmax_t file_bytes = 0;
-  double theoretical_bytes() const { return static_cast<double>(model_bits) / 8.0; }
+  double theoretical_bytes() const { return static_cast<double>(bits.model_bits()) / 8.0; }
 };
 
 // What a proof compared.
@@ -29,7 +29,7 @@ struct VerifyReport {
 // Packs `trained` (from a run), writes under a temporary name beside `file`, proves it equal and renames.
 // Throws VerifyError after deleting the file when it is not; InputError when it cannot be written. An
 // existing file is replaced.
-VerifyReport export_model(const LoadedModel& trained, Weights weights, const std::filesystem::path& file);
+VerifyReport export_model(const LoadedModel& trained, const std::filesystem::path& file);
 
 // `stored` is what load_model made of an exported file; InputError when it is of a run.
 //
@@ -37,8 +37,6 @@ VerifyReport export_model(const LoadedModel& trained, Weights weights, const std
 // dequantised weights equal the fake-quantised ones bit for bit, and the network rebuilt from the file alone
 // gives the same outputs on a fixed batch. VerifyError names the first difference.
 VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored);
-// Which weights of its run an export holds, from its source attribute.
-Weights exported_weights(const LoadedModel& stored);
 ExportSize export_size(const LoadedModel& stored);
 
 }  // namespace bitlaw::launch

@@ -41,8 +41,8 @@ struct Tokenizer {
 };
 
 Tokenizer open_tokenizer(const std::string& path) {
-  const LoadedModel loaded = load_model(path, Weights::model);
-  auto model = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
+  const LoadedModel loaded = load_model(path, {Weights::model, "--tokenizer"});
+  auto model = tokenizer_of(loaded);
   if (!model) {
     throw data::InputError("--tokenizer " + path + " is not a tokenizer",
                            "tokens come from a model of family vq",

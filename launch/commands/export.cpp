@@ -26,7 +26,7 @@ void print_result(const fs::path& file, const VerifyReport& report) {
   fmt::print("{}: {} bytes, theory {:.0f} bytes ({:+.2f} %), {:.3f} bits a quantised weight\n", file.string(),
              size.file_bytes, size.theoretical_bytes(),
              100.0 * (static_cast<double>(size.file_bytes) / size.theoretical_bytes() - 1.0),
-             size.bits_per_weight);
+             size.bits.bits_per_weight());
   fmt::print("verified: {}\n", report.to_string());
 }
 
@@ -39,20 +39,20 @@ void make_folder(const fs::path& folder) {
   }
 }
 
+void export_into(const fs::path& file, const LoadedModel& model) {
+  print_result(file, export_model(model, file));
+}
+
 int run_export(const Arguments& arguments) {
-  const Weights weights = arguments.ema ? Weights::ema : Weights::model;
-  const LoadedModel trained = load_model(arguments.run, weights);
+  const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
     throw data::InputError(fmt::format("{}: is an export already", arguments.run),
                            "an export is made of a run's masters", "name the run folder");
   }
   make_folder(arguments.out);
-  const fs::path file = fs::path(arguments.out) / "model.h5";
-  print_result(file, export_model(trained, weights, file));
+  export_into(fs::path(arguments.out) / "model.h5", trained);
   if (arguments.with_tokenizer) {
-    const LoadedModel tokenizer = load_model(trained.origin.config.tokenizer.from, Weights::model);
-    const fs::path tokenizer_file = fs::path(arguments.out) / "tokenizer.h5";
-    print_result(tokenizer_file, export_model(tokenizer, Weights::model, tokenizer_file));
+    export_into(fs::path(arguments.out) / "tokenizer.h5", load_model(trained.origin.config.tokenizer.from));
   }
   return kDone;
 }

@@ -27,8 +27,9 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   json["parameter_hash"] = origin.parameter_hash;
   if (origin.is_export) {
     const ExportSize size = export_size(loaded);
-    json["model_bits"] = size.model_bits;
-    json["bits_per_weight"] = size.bits_per_weight;
+    json["weights"] = name_of(origin.weights);
+    json["model_bits"] = size.bits.model_bits();
+    json["bits_per_weight"] = size.bits.bits_per_weight();
     json["file_bytes"] = size.file_bytes;
     json["theoretical_bytes"] = size.theoretical_bytes();
     return json;
@@ -66,7 +67,7 @@ void add_inspect(CLI::App& app, Action& action) {
   command->add_flag("--json", arguments->json, "for programs");
   command->callback([arguments, &action] {
     action = [arguments] {
-      const nlohmann::ordered_json json = describe(load_model(arguments->path, Weights::model));
+      const nlohmann::ordered_json json = describe(load_model(arguments->path));
       if (arguments->json) {
         fmt::print("{}\n", json.dump());
       } else {
