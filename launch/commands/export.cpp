@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "data/formats/input_error.h"
 #include "launch/commands/command.h"
@@ -43,16 +44,29 @@ void export_into(const fs::path& file, const LoadedModel& model) {
   print_result(file, export_model(model, file));
 }
 
+// Found to be the run's own before anything is written.
+std::optional<LoadedModel> load_companion(const Arguments& arguments, const ModelOrigin& origin) {
+  if (!arguments.with_tokenizer) {
+    return std::nullopt;
+  }
+  if (origin.config.model.family == distill::Family::vq) {
+    throw data::InputError(fmt::format("--with-tokenizer: {} is a tokenizer itself", arguments.run),
+                           "only a model of tokens has a tokenizer beside it", "leave --with-tokenizer out");
+  }
+  return load_tokenizer(origin, "");
+}
+
 int run_export(const Arguments& arguments) {
   const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
     throw data::InputError(fmt::format("{}: is an export already", arguments.run),
                            "an export is made of a run's masters", "name the run folder");
   }
+  const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
   make_folder(arguments.out);
   export_into(fs::path(arguments.out) / "model.h5", trained);
-  if (arguments.with_tokenizer) {
-    export_into(fs::path(arguments.out) / "tokenizer.h5", load_model(trained.origin.config.tokenizer.from));
+  if (tokenizer) {
+    export_into(fs::path(arguments.out) / "tokenizer.h5", *tokenizer);
   }
   return kDone;
 }
