@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "launch/commands/command.h"
 #include "launch/exit_code.h"
@@ -13,7 +15,14 @@
 #include "quant/prepare.h"
 
 namespace bitlaw::launch {
+namespace fs = std::filesystem;
 namespace {
+
+// Where a checkpoint lies, whatever its run is called now; none: it was copied away from its run.
+std::optional<fs::path> run_folder_of(const fs::path& checkpoint) {
+  const fs::path folder = (fs::absolute(checkpoint) / "").lexically_normal().parent_path().parent_path();
+  return folder.filename() == "checkpoints" ? std::optional(folder.parent_path()) : std::nullopt;
+}
 
 nlohmann::ordered_json describe(const LoadedModel& loaded) {
   const ModelOrigin& origin = loaded.origin;
@@ -42,7 +51,8 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   json["bits_per_weight"] = bits.bits_per_weight();
   json["quantised_weights"] = bits.quantised_weights;
   json["other_values"] = bits.rest_values;
-  json["finished"] = read_finished(run_path(origin.config)).has_value();
+  const std::optional<fs::path> run = run_folder_of(origin.path);
+  json["finished"] = run && read_finished(*run);
   return json;
 }
 

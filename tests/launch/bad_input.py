@@ -175,6 +175,42 @@ def longer_runs():
         failures.append("a run that was extended and finished is not marked finished at its last step")
 
 
+def models():
+    refuse("path with a name too long", ["inspect", "n" * 300], "File name too long")
+    refuse("tokenizer of a tokenizer", ["export", "runs/tokenizer", "--out", "pair", "--with-tokenizer"], "itself")
+    os.rename("runs/tokenizer", "tokenizer-of-the-student")
+    shutil.copytree("runs/tokenizer2", "runs/tokenizer")
+    refuse("tokenizer that was replaced", ["export", "runs/student", "--out", "pair", "--with-tokenizer"],
+           "parameter_hash", "runs/tokenizer")
+    shutil.rmtree("runs/tokenizer")
+    must_work("export", "tokenizer-of-the-student", "--out", "tokenizer.export")
+    shutil.copytree("tokenizer.export", "runs/tokenizer")  # an export will do
+    if Path("pair").exists():
+        failures.append("a refused export made its folder")
+    must_work("export", "runs/student", "--out", "pair", "--with-tokenizer")
+    must_work("verify", "pair/tokenizer.h5", "--against", "tokenizer-of-the-student")
+    shutil.rmtree("runs/tokenizer")
+    os.rename("tokenizer-of-the-student", "runs/tokenizer")
+    must_work("export", "runs/teacher", "--ema", "--out", "averages")
+    refuse("averages of an export of trained weights", ["eval", "pair", "--ema"], "--ema", "pair/model.h5")
+    refuse("trained weights of an export of averages",
+           ["train", "-c", "student.yaml", "run.name=fresh", "distill.teacher=averages", "distill.teacher_weights=model"],
+           "distill.teacher_weights", "averages/model.h5")
+    must_work("train", "-c", "student.yaml", "run.name=fresh", "distill.teacher=averages", "--dry-run")
+    figures = json.loads(must_work("eval", "averages", "--teacher", "runs/teacher", "--teacher-weights", "ema", "--json"))
+    if (figures["weights"], figures["teacher_weights"]) != ("ema", "ema"):
+        failures.append(f"eval of an export of averages says {figures}")
+    os.makedirs("occupied/model.h5/folder")
+    refuse("export over a folder", ["export", "runs/student", "--out", "occupied"], "occupied/model.h5")
+    shutil.copytree("runs/teacher", "renamed")
+    for path in (Path("runs/teacher"), Path("renamed"), Path("renamed/checkpoints/step-00000002")):
+        if not json.loads(must_work("inspect", path.resolve(), "--json", cwd="/"))["finished"]:
+            failures.append(f"inspect does not see from elsewhere that {path} is finished")
+    os.remove("renamed/finished")
+    if json.loads(must_work("inspect", "renamed", "--json"))["finished"]:
+        failures.append("inspect looks for the mark of renamed in runs/teacher")
+
+
 def disks():
     refuse("folder that cannot be made", ["train", "-c", "teacher.yaml", "run.name=fresh", "run.dir=/proc/runs"],
            "/proc/runs")
@@ -199,7 +235,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-bad-input-") as folder:
         os.chdir(folder)
         prepare()
-        for part in (configuration, shards, runs, longer_runs, disks):
+        for part in (configuration, shards, runs, longer_runs, models, disks):
             part()
         os.chdir("/")
     if failures:
