@@ -186,6 +186,18 @@ const quant::PackedModel& packed_of(const LoadedModel& stored) {
   return *stored.packed;
 }
 
+// A file of another run differs everywhere; that is no fault of the file.
+void require_same_source(const ModelOrigin& trained, const ModelOrigin& stored) {
+  if (stored.parameter_hash != trained.parameter_hash) {
+    throw VerifyError(
+        fmt::format("{} was made of {} at step {} (parameter_hash {}), not of {} at step {} ({}) [it is "
+                    "another model]; name the "
+                    "run or checkpoint that it was made of",
+                    stored.path.string(), stored.config.run.name, stored.step, stored.parameter_hash,
+                    trained.config.run.name, trained.step, trained.parameter_hash));
+  }
+}
+
 }  // namespace
 
 std::string VerifyReport::to_string() const {
@@ -200,12 +212,9 @@ VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored)
   const at::NoGradGuard no_grad;
   VerifyReport report;
   const quant::PackedModel& packed = packed_of(stored);
+  require_same_source(trained.origin, stored.origin);
   compare_contents(quant::pack_model(*trained.model, rest_type(trained)), packed);
   report.other_tensors = static_cast<std::int64_t>(packed.tensors.size());
-  if (stored.origin.parameter_hash != trained.origin.parameter_hash) {
-    differ(fmt::format("{}: made of parameter_hash {}, the run has {}", stored.origin.path.string(),
-                       stored.origin.parameter_hash, trained.origin.parameter_hash));
-  }
   compare_weights(*trained.model, *stored.model, report);
   compare_outputs(trained, stored, report);
   report.size = export_size(stored);

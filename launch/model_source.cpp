@@ -32,6 +32,11 @@ Place find_place(const fs::path& path) {
   if (fs::is_regular_file(path / "model.h5")) {
     return {path / "model.h5", true};
   }
+  if (fs::exists(path / "shard-00000.h5")) {
+    throw data::InputError(fmt::format("{}: is a data set", path.string()),
+                           "a model is read from a run folder, a checkpoint, or an exported model.h5",
+                           "name one of these; 'bitlaw data inspect' shows data sets");
+  }
   if (fs::exists(path / "manifest.json")) {
     return {path, false};
   }
@@ -239,6 +244,12 @@ std::shared_ptr<distill::VqTokenizer> tokenizer_of(const LoadedModel& loaded) {
 
 LoadedModel load_tokenizer(const ModelOrigin& origin, const fs::path& path) {
   const fs::path place = tokenizer_place(origin, path);
+  if (path.empty() && !fs::exists(place)) {
+    throw data::InputError(
+        fmt::format("tokenizer.from of {}: {} is not there", origin.path.string(), place.string()),
+        "tokens become pictures, and pictures tokens, through it",
+        "name the tokenizer with --tokenizer, or export the run with --with-tokenizer");
+  }
   LoadedModel loaded = load_model(place, {Weights::model, path.empty() ? "tokenizer.from" : "--tokenizer"});
   if (!tokenizer_of(loaded)) {
     throw data::InputError(fmt::format("{}: is no tokenizer but a {}", place.string(),

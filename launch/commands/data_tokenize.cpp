@@ -18,6 +18,7 @@
 #include "launch/commands/data_commands.h"
 #include "launch/exit_code.h"
 #include "launch/model_source.h"
+#include "trainer/agreement.h"
 #include "trainer/stop_signal.h"
 #include "trainer/stop_vote.h"
 
@@ -194,7 +195,10 @@ int tokenize(const Arguments& arguments, trainer::Collective& collective) {
   const data::ShardDataset images(arguments.in);
   check_images(images.manifest(), *tokenizer.model, arguments);
   const data::ShardManifest tokens = describe_tokens(images.manifest(), tokenizer, arguments);
-  const bool made = data::already_made(arguments.out, tokens.source_hash);
+  trainer::require_same_yaml(fmt::format("tokenizer and images: {}\n", tokens.source_hash),
+                             "what is tokenised (hash of tokenizer and images)", collective);
+  const bool made =
+      trainer::decision_of_rank_0(data::already_made(arguments.out, tokens.source_hash), collective);
   std::optional<data::ShardManifest> result;
   if (made) {
     result = data::read_manifest(arguments.out);

@@ -56,6 +56,19 @@ std::optional<LoadedModel> load_companion(const Arguments& arguments, const Mode
   return load_tokenizer(origin, "");
 }
 
+// A folder's file may be replaced by a later state of the same run, not by another model.
+void refuse_another_run(const fs::path& file, const std::string& run) {
+  if (!fs::exists(file)) {
+    return;
+  }
+  const std::string there = load_model(file).origin.config.run.name;
+  if (there != run) {
+    throw data::InputError(fmt::format("--out: {} is of run {}, not of {}", file.string(), there, run),
+                           "it would be replaced by another model",
+                           "name another folder, or remove the file");
+  }
+}
+
 int run_export(const Arguments& arguments) {
   const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
@@ -64,6 +77,9 @@ int run_export(const Arguments& arguments) {
   }
   const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
   make_folder(arguments.out);
+  refuse_another_run(fs::path(arguments.out) / "model.h5", trained.origin.config.run.name);
+  fmt::print("{}: {} weights of step {} of {}\n", trained.origin.config.run.name,
+             name_of(trained.origin.weights), trained.origin.step, trained.origin.config.train.max_steps);
   export_into(fs::path(arguments.out) / "model.h5", trained);
   if (tokenizer) {
     export_into(fs::path(arguments.out) / "tokenizer.h5", *tokenizer);
