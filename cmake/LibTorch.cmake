@@ -21,9 +21,15 @@ add_library(bitlaw_torch INTERFACE)
 add_library(bitlaw::torch ALIAS bitlaw_torch)
 target_include_directories(bitlaw_torch SYSTEM INTERFACE
   "${_torch_dir}/include" "${_torch_dir}/include/torch/csrc/api/include")
-# at::parallel_for is OpenMP inside LibTorch's headers
+# at::parallel_for is OpenMP inside LibTorch's headers. Most LibTorches bring a libgomp of their own: with it, and not
+# the compiler's, there is one OpenMP runtime in the process.
+target_compile_options(bitlaw_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${OpenMP_CXX_FLAGS}>)
+set(_openmp OpenMP::OpenMP_CXX)
+if(EXISTS "${_torch_dir}/lib/libgomp.so.1")
+  set(_openmp "${_torch_dir}/lib/libgomp.so.1")
+endif()
 target_link_libraries(bitlaw_torch INTERFACE
-  OpenMP::OpenMP_CXX "${_torch_dir}/lib/libtorch_cpu.so" "${_torch_dir}/lib/libc10.so")
+  "${_torch_dir}/lib/libtorch_cpu.so" "${_torch_dir}/lib/libc10.so" "${_openmp}")
 # A CUDA build of libtorch_cpu.so refers to symbols of libraries that a CPU program never loads.
 target_link_options(bitlaw_torch INTERFACE "-Wl,--unresolved-symbols=ignore-in-shared-libs")
 set(BITLAW_TORCH_LIB_DIR "${_torch_dir}/lib")

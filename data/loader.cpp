@@ -18,11 +18,7 @@ void check_dataset(const DatasetInfo& info, const LoaderOptions& options) {
     throw InputError("the data set has 0 samples", "an empty data set trains nothing",
                      "check data.train and data.validation");
   }
-  if (info.kind != "images" && (options.flip || options.crop_padding > 0)) {
-    throw InputError("data.flip and data.crop_padding are set for a data set of " + info.kind,
-                     "tokens cannot be mirrored or shifted",
-                     "switch both off, or train on images, which are tokenised on the fly");
-  }
+  check_augmentation(info, options.flip, options.crop_padding);
 }
 
 void check_split(const LoaderOptions& options) {
@@ -38,6 +34,14 @@ void check_split(const LoaderOptions& options) {
 }
 
 }  // namespace
+
+void check_augmentation(const DatasetInfo& info, bool flip, std::int64_t crop_padding) {
+  if (info.kind != "images" && (flip || crop_padding > 0)) {
+    throw InputError("data.flip and data.crop_padding are set for a data set of " + info.kind,
+                     "tokens cannot be mirrored or shifted",
+                     "switch both off, or train on images, which are tokenised on the fly");
+  }
+}
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> from, const LoaderOptions& settings)

@@ -27,6 +27,9 @@ struct LoaderOptions {
   std::int64_t crop_padding = 0;
 };
 
+// InputError when pictures' augmentation is asked of tokens.
+void check_augmentation(const DatasetInfo& info, bool flip, std::int64_t crop_padding);
+
 class Loader {
  public:
   // InputError: empty data set, indivisible batch.

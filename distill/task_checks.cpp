@@ -2,6 +2,7 @@
 
 #include "distill/losses/divergence.h"
 #include "distill/models/check_vq.h"
+#include "distill/models/vq_tokenizer.h"
 #include "quant/containers/model_state.h"
 
 namespace bitlaw::distill {
@@ -25,9 +26,10 @@ void check_images(const TaskInputs& inputs, const VqConfig& vq, Problems& proble
   if (inputs.train.shape != wanted) {
     problems.add(
         "data.train: images of " + list(inputs.train.shape) + ", the tokenizer takes " + list(wanted),
-        "an image is read in one piece, its side is the last of vq.patch_nums times "
-        "2^(channel_multipliers - 1)",
-        "import the images at that size, or change the tokenizer's geometry");
+        "an image is read in one piece, its side is the last of vq.patch_nums times 2^(number of "
+        "channel_multipliers - 1)",
+        "import the images with --size " + std::to_string(image_side(vq)) + " --channels " +
+            std::to_string(vq.image_channels) + ", or change the tokenizer's geometry");
   }
 }
 
@@ -180,6 +182,12 @@ void check_var_task(const TaskInputs& inputs, Problems& problems) {
 
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems) {
+  if ((source.config.family == Family::vq) != (dynamic_cast<VqTokenizer*>(&model) != nullptr)) {
+    problems.add(key + ": " + source.origin + " is a " +
+                     (source.config.family == Family::vq ? "tokenizer" : "transformer"),
+                 "weights can be taken over only from a model of the same family", "name another run");
+    return false;
+  }
   const State wanted = quant::state_of(model, quant::StateScope::deployed);
   std::int64_t differences = 0;
   std::string first;

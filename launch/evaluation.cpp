@@ -78,15 +78,25 @@ void check_teacher(const ModelOrigin& teacher, const ModelOrigin& student) {
   }
 }
 
+// What the command line or the configuration says holds for an export too; the configuration's choice for
+// another teacher than its own is a default.
+WeightsWish teacher_wish(const EvaluationRequest& request, const trainer::RunConfig& config) {
+  const auto weights = request.teacher_weights.value_or(config.distill.teacher_weights);
+  WeightsWish wish{weights == distill::TeacherWeights::ema ? Weights::ema : Weights::model};
+  if (request.teacher_weights) {
+    wish.said_by = "--teacher-weights";
+  } else if (request.teacher.empty()) {
+    wish.said_by = "distill.teacher_weights";
+  }
+  return wish;
+}
+
 std::optional<distill::Teacher> load_teacher(const EvaluationRequest& request, EvaluationSetup& setup) {
   const std::string path = teacher_path(request, setup.origin.config);
   if (path.empty()) {
     return std::nullopt;
   }
-  const distill::TeacherWeights weights =
-      request.teacher_weights.value_or(setup.origin.config.distill.teacher_weights);
-  const LoadedModel loaded =
-      load_model(path, weights == distill::TeacherWeights::ema ? Weights::ema : Weights::model);
+  const LoadedModel loaded = load_model(path, teacher_wish(request, setup.origin.config));
   check_teacher(loaded.origin, setup.origin);
   setup.teacher = loaded.origin;
   return distill::Teacher(std::dynamic_pointer_cast<distill::Var>(loaded.model));
@@ -94,13 +104,14 @@ std::optional<distill::Teacher> load_teacher(const EvaluationRequest& request, E
 
 std::unique_ptr<distill::Task> make_task_of(const EvaluationRequest& request, const LoadedModel& loaded,
                                             EvaluationSetup& setup) {
-  if (auto tokenizer = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model)) {
+  if (auto tokenizer = tokenizer_of(loaded)) {
     return std::make_unique<distill::TokenizerTask>(std::move(tokenizer), 0,
                                                     distill::CodebookStart::from_data);
   }
-  return std::make_unique<distill::PretrainTask>(std::dynamic_pointer_cast<distill::Var>(loaded.model),
-                                                 load_tokenizer(loaded.origin, request.tokenizer),
-                                                 load_teacher(request, setup), distill::VarTaskOptions{});
+  return std::make_unique<distill::PretrainTask>(
+      std::dynamic_pointer_cast<distill::Var>(loaded.model),
+      tokenizer_of(load_tokenizer(loaded.origin, request.tokenizer)), load_teacher(request, setup),
+      distill::VarTaskOptions{});
 }
 
 // Rows of one micro batch into their place of the whole.
@@ -151,7 +162,7 @@ EvaluationSetup prepare_evaluation(const EvaluationRequest& request) {
 std::vector<std::pair<std::string, double>> run_evaluation(EvaluationSetup& setup,
                                                            trainer::Collective& collective) {
   return setup.task->report(
-      trainer::evaluate(*setup.task, *setup.dataset, setup.eval, setup.precision, collective));
+      trainer::evaluate(*setup.task, *setup.dataset, {setup.eval, setup.precision}, collective));
 }
 
 void dump_logits(EvaluationSetup& setup, const fs::path& file) {

@@ -18,7 +18,7 @@ namespace bitlaw::launch {
 // What is asked; an empty member is answered by the model's own configuration.
 struct EvaluationRequest {
   std::filesystem::path model;  // run, checkpoint or export
-  Weights weights = Weights::model;
+  WeightsWish weights;
   std::string teacher;  // run or export; "none": without one
   std::optional<distill::TeacherWeights> teacher_weights;
   std::string data;       // folder of shards

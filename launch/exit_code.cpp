@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <thread>
 
@@ -23,12 +24,24 @@ struct Failure {
   std::string message;
 };
 
+// A look at a file or a folder, or a rename, that the system refused.
+std::string message_of(const std::filesystem::filesystem_error& error) {
+  const std::string target = error.path2().empty() ? "" : " -> " + error.path2().string();
+  return fmt::format(
+      "{}{}: {} [the program cannot go on without it]; check the path, its permissions and the free space",
+      error.path1().string(), target, error.code().message());
+}
+
 Failure describe(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const data::InputError& e) {
     return {kUserMistake, e.what()};
+  } catch (const std::filesystem::filesystem_error& e) {
+    return {kUserMistake, message_of(e)};
   } catch (const trainer::NotFiniteError& e) {
+    return {kDoNotRepeat, e.what()};
+  } catch (const trainer::DivergedError& e) {
     return {kDoNotRepeat, e.what()};
   } catch (const VerifyError& e) {
     return {kDoNotRepeat, e.what()};

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "data/formats/input_error.h"
 #include "data/seed.h"
 #include "launch/commands/command.h"
-#include "quant/bits.h"
 #include "quant/containers/model_state.h"
 #include "quant/containers/native.h"
 #include "quant/prepare.h"
@@ -49,23 +49,21 @@ quant::RestType rest_type(const LoadedModel& model) {
                                                                  : model.origin.config.quant.rest_dtype;
 }
 
-std::string source_json(const ModelOrigin& origin, Weights weights) {
+std::string source_json(const ModelOrigin& origin) {
   nlohmann::ordered_json json;
   json["run"] = origin.config.run.name;
   json["step"] = origin.step;
   json["parameter_hash"] = origin.parameter_hash;
-  json["weights"] = weights == Weights::ema ? "ema" : "model";
+  json["weights"] = name_of(origin.weights);
   json["num_classes"] = origin.num_classes;
   json["tokenizer_hash"] = origin.tokenizer_hash;
   return json.dump();
 }
 
-quant::PackedModel pack(const LoadedModel& trained, Weights weights) {
+quant::PackedModel pack(const LoadedModel& trained) {
   quant::PackedModel packed = quant::pack_model(*trained.model, rest_type(trained));
-  const quant::BitCount bits = quant::count_bits(*trained.model, rest_type(trained));
   packed.attributes["config"] = trainer::write_config(trained.origin.config);
-  packed.attributes["model_bits"] = std::to_string(bits.model_bits());
-  packed.attributes["source"] = source_json(trained.origin, weights);
+  packed.attributes["source"] = source_json(trained.origin);
   return packed;
 }
 
@@ -180,6 +178,26 @@ void compare_outputs(const LoadedModel& trained, const LoadedModel& rebuilt, Ver
   report.outputs = fmt::format("outputs [{}]", fmt::join(sizes.begin(), sizes.end(), ", "));
 }
 
+const quant::PackedModel& packed_of(const LoadedModel& stored) {
+  if (!stored.packed) {
+    throw data::InputError(fmt::format("{}: is no exported file", stored.origin.path.string()),
+                           "only packed codes can be compared with a run", "name an exported model.h5");
+  }
+  return *stored.packed;
+}
+
+// A file of another run differs everywhere; that is no fault of the file.
+void require_same_source(const ModelOrigin& trained, const ModelOrigin& stored) {
+  if (stored.parameter_hash != trained.parameter_hash) {
+    throw VerifyError(
+        fmt::format("{} was made of {} at step {} (parameter_hash {}), not of {} at step {} ({}) [it is "
+                    "another model]; name the "
+                    "run or checkpoint that it was made of",
+                    stored.path.string(), stored.config.run.name, stored.step, stored.parameter_hash,
+                    trained.config.run.name, trained.step, trained.parameter_hash));
+  }
+}
+
 }  // namespace
 
 std::string VerifyReport::to_string() const {
@@ -190,53 +208,30 @@ std::string VerifyReport::to_string() const {
       packed_layers, packed_values, other_tensors, outputs);
 }
 
-VerifyReport verify_model(const LoadedModel& trained, const fs::path& file) {
+VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored) {
   const at::NoGradGuard no_grad;
   VerifyReport report;
-  const quant::PackedModel stored = quant::read_native(file);
-  compare_contents(quant::pack_model(*trained.model, rest_type(trained)), stored);
-  report.other_tensors = static_cast<std::int64_t>(stored.tensors.size());
-  const LoadedModel rebuilt = load_model(file, Weights::model);
-  if (rebuilt.origin.parameter_hash != trained.origin.parameter_hash) {
-    differ(fmt::format("{}: made of parameter_hash {}, the run has {}", file.string(),
-                       rebuilt.origin.parameter_hash, trained.origin.parameter_hash));
-  }
-  compare_weights(*trained.model, *rebuilt.model, report);
-  compare_outputs(trained, rebuilt, report);
+  const quant::PackedModel& packed = packed_of(stored);
+  require_same_source(trained.origin, stored.origin);
+  compare_contents(quant::pack_model(*trained.model, rest_type(trained)), packed);
+  report.other_tensors = static_cast<std::int64_t>(packed.tensors.size());
+  compare_weights(*trained.model, *stored.model, report);
+  compare_outputs(trained, stored, report);
+  report.size = export_size(stored);
   return report;
 }
 
-VerifyReport export_model(const LoadedModel& trained, Weights weights, const fs::path& file) {
+VerifyReport export_model(const LoadedModel& trained, const fs::path& file) {
   const at::NoGradGuard no_grad;
   const UnverifiedFile unverified(file.string() + ".unverified");
-  quant::write_native(unverified.path(), pack(trained, weights));
-  const VerifyReport report = verify_model(trained, unverified.path());
+  quant::write_native(unverified.path(), pack(trained));
+  const VerifyReport report = verify_model(trained, load_model(unverified.path()));
   fs::rename(unverified.path(), file);
   return report;
 }
 
-Weights exported_weights(const fs::path& file) {
-  const quant::PackedModel stored = quant::read_native(file);
-  const auto found = stored.attributes.find("source");
-  const auto json = found == stored.attributes.end() ? nlohmann::json::object()
-                                                     : nlohmann::json::parse(found->second, nullptr, false);
-  return json.is_object() && json.value("weights", "model") == "ema" ? Weights::ema : Weights::model;
-}
-
-ExportSize export_size(const fs::path& file) {
-  const quant::PackedModel stored = quant::read_native(file);
-  ExportSize size;
-  size.model_bits = std::stoll(stored.attributes.at("model_bits"));
-  size.file_bytes = fs::file_size(file);
-  double values = 0.0;
-  double bits = 0.0;
-  for (const auto& [name, packed] : stored.weights) {
-    const auto count = static_cast<double>(packed.out_features * packed.in_features);
-    values += count;
-    bits += count * packed.spec.bits_per_weight(packed.out_features, packed.in_features);
-  }
-  size.bits_per_weight = values > 0.0 ? bits / values : 32.0;  // nothing packed: full precision
-  return size;
+ExportSize export_size(const LoadedModel& stored) {
+  return {quant::count_bits(packed_of(stored)), fs::file_size(stored.origin.path)};
 }
 
 }  // namespace bitlaw::launch

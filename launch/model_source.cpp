@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "data/formats/input_error.h"
 #include "quant/containers/model_state.h"
-#include "quant/containers/native.h"
 #include "quant/prepare.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/reader.h"
@@ -31,6 +31,11 @@ Place find_place(const fs::path& path) {
   }
   if (fs::is_regular_file(path / "model.h5")) {
     return {path / "model.h5", true};
+  }
+  if (fs::exists(path / "shard-00000.h5")) {
+    throw data::InputError(fmt::format("{}: is a data set", path.string()),
+                           "a model is read from a run folder, a checkpoint, or an exported model.h5",
+                           "name one of these; 'bitlaw data inspect' shows data sets");
   }
   if (fs::exists(path / "manifest.json")) {
     return {path, false};
@@ -83,8 +88,23 @@ distill::State weights_of(const trainer::CheckpointState& checkpoint, Weights we
   return state;
 }
 
+// A text that every checkpoint of this program has.
+std::int64_t number_of(const std::string& text, const char* key, const fs::path& path) {
+  std::int64_t number = 0;
+  const auto end = text.data() + text.size();
+  if (const auto read = std::from_chars(text.data(), end, number);
+      read.ec != std::errc() || read.ptr != end) {
+    throw data::InputError(
+        fmt::format("{}: the text {} is '{}', which is no number", path.string(), key, text),
+        "the network is rebuilt from it", "name another checkpoint, or train the run again");
+  }
+  return number;
+}
+
 LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
-  const trainer::CheckpointState checkpoint = trainer::read_checkpoint(checkpoint_path);
+  const std::vector<std::string> wanted = weights == Weights::ema ? std::vector<std::string>{"model/", "ema/"}
+                                                                  : std::vector<std::string>{"model/"};
+  const trainer::CheckpointState checkpoint = trainer::read_checkpoint(checkpoint_path, wanted);
   const auto text = [&](const char* key) {
     const auto found = checkpoint.texts.find(key);
     return found == checkpoint.texts.end() ? std::string() : found->second;
@@ -93,8 +113,9 @@ LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
   ModelOrigin& origin = loaded.origin;
   origin.path = checkpoint_path;
   origin.config = trainer::parse_config(text("config"), checkpoint_path.string());
+  origin.weights = weights;
   origin.step = checkpoint.step;
-  origin.num_classes = std::stoll(text("num_classes"));
+  origin.num_classes = number_of(text("num_classes"), "num_classes", checkpoint_path);
   origin.tokenizer = origin.config.model.vq;
   origin.tokenizer_hash = text("tokenizer_hash");
   origin.parameter_hash = text("parameter_hash");
@@ -120,14 +141,31 @@ nlohmann::json source_of(const quant::PackedModel& packed, const fs::path& path)
   return json;
 }
 
-LoadedModel load_export(const fs::path& path) {
-  const quant::PackedModel packed = quant::read_native(path);
+void check_wish(const WeightsWish& wish, const ModelOrigin& origin) {
+  const auto name = [](Weights weights) {
+    return weights == Weights::ema ? "moving averages" : "trained weights";
+  };
+  if (!wish.said_by.empty() && wish.weights != origin.weights) {
+    throw data::InputError(
+        fmt::format("{}: {} are asked for, {} holds the {}", wish.said_by, name(wish.weights),
+                    origin.path.string(), name(origin.weights)),
+        "an export holds one of the two, and the other ones are other numbers",
+        fmt::format("ask for what it holds, or name the run itself or an export made {} --ema",
+                    wish.weights == Weights::ema ? "with" : "without"));
+  }
+}
+
+LoadedModel load_export(const fs::path& path, const WeightsWish& wish) {
+  auto file = std::make_shared<const quant::PackedModel>(quant::read_native(path));
+  const quant::PackedModel& packed = *file;
   const nlohmann::json source = source_of(packed, path);
   LoadedModel loaded;
   ModelOrigin& origin = loaded.origin;
   origin.path = path;
   origin.is_export = true;
   origin.config = trainer::parse_config(packed.attributes.at("config"), path.string());
+  origin.weights = source.value("weights", "model") == "ema" ? Weights::ema : Weights::model;
+  check_wish(wish, origin);
   origin.step = source.value("step", std::int64_t{0});
   origin.num_classes = source.value("num_classes", std::int64_t{0});
   origin.tokenizer = origin.config.model.vq;
@@ -136,6 +174,7 @@ LoadedModel load_export(const fs::path& path) {
   loaded.model = bare_model(origin);
   quant::load_packed(*loaded.model, packed);
   loaded.model->eval();
+  loaded.packed = std::move(file);
   return loaded;
 }
 
@@ -171,13 +210,21 @@ fs::path tokenizer_place(const ModelOrigin& origin, const fs::path& wish) {
 
 }  // namespace
 
-LoadedModel load_model(const fs::path& path, Weights weights) {
-  const Place place = find_place(path);
-  return place.is_export ? load_export(place.path) : load_run(place.path, weights);
+const char* name_of(Weights weights) {
+  return weights == Weights::ema ? "ema" : "model";
 }
 
-distill::SourceModel load_source(const fs::path& path, Weights weights, SourceUse use) {
-  const LoadedModel loaded = load_model(path, weights);
+WeightsWish wish_of_flag(bool ema) {
+  return ema ? WeightsWish{Weights::ema, "--ema"} : WeightsWish{};
+}
+
+LoadedModel load_model(const fs::path& path, const WeightsWish& wish) {
+  const Place place = find_place(path);
+  return place.is_export ? load_export(place.path, wish) : load_run(place.path, wish.weights);
+}
+
+distill::SourceModel load_source(const fs::path& path, const WeightsWish& wish, SourceUse use) {
+  const LoadedModel loaded = load_model(path, wish);
   distill::SourceModel source;
   source.origin = path.string();
   source.config = loaded.origin.config.model;
@@ -191,11 +238,20 @@ distill::SourceModel load_source(const fs::path& path, Weights weights, SourceUs
   return source;
 }
 
-std::shared_ptr<distill::VqTokenizer> load_tokenizer(const ModelOrigin& origin, const fs::path& path) {
+std::shared_ptr<distill::VqTokenizer> tokenizer_of(const LoadedModel& loaded) {
+  return std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
+}
+
+LoadedModel load_tokenizer(const ModelOrigin& origin, const fs::path& path) {
   const fs::path place = tokenizer_place(origin, path);
-  const LoadedModel loaded = load_model(place, Weights::model);
-  auto tokenizer = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
-  if (!tokenizer) {
+  if (path.empty() && !fs::exists(place)) {
+    throw data::InputError(
+        fmt::format("tokenizer.from of {}: {} is not there", origin.path.string(), place.string()),
+        "tokens become pictures, and pictures tokens, through it",
+        "name the tokenizer with --tokenizer, or export the run with --with-tokenizer");
+  }
+  LoadedModel loaded = load_model(place, {Weights::model, path.empty() ? "tokenizer.from" : "--tokenizer"});
+  if (!tokenizer_of(loaded)) {
     throw data::InputError(fmt::format("{}: is no tokenizer but a {}", place.string(),
                                        data::enum_name(loaded.origin.config.model.family)),
                            "tokens become pictures through a tokenizer",
@@ -206,9 +262,9 @@ std::shared_ptr<distill::VqTokenizer> load_tokenizer(const ModelOrigin& origin, 
         fmt::format("{}: parameter_hash {} is not that of the tokenizer {} was trained with ({})",
                     place.string(), loaded.origin.parameter_hash, origin.path.string(),
                     origin.tokenizer_hash),
-        "its codes mean other things", "name the right tokenizer with --tokenizer");
+        "its codes mean other things", "put the right one back there, or name it with --tokenizer");
   }
-  return tokenizer;
+  return loaded;
 }
 
 }  // namespace bitlaw::launch

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
+#include <span>
 #include <stdexcept>
-#include <system_error>
 
-#include "data/formats/input_error.h"
+#include "data/formats/file_io.h"
 #include "launch/letters.h"
 
 namespace bitlaw::launch {
@@ -116,20 +115,7 @@ void Picture::save(const fs::path& path, const std::map<std::string, std::string
   for (const auto& [key, value] : texts) {
     bytes.insert(kHeaderBytes, text_chunk(key, value));
   }
-  const fs::path temporary = path.string() + ".tmp";
-  std::ofstream file(temporary, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code error;
-  if (file) {
-    fs::rename(temporary, path, error);
-  }
-  if (!file || error) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw data::InputError(path.string() + ": cannot be written", "the picture goes there",
-                           "name a place that can be written, or free space");
-  }
+  data::write_file(path, std::as_bytes(std::span(bytes)));
 }
 
 Picture draw_blocks(const std::vector<PictureBlock>& blocks, std::int64_t columns) {

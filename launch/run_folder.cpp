@@ -10,13 +10,15 @@
 #include <ctime>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "data/formats/file_io.h"
 #include "data/formats/input_error.h"
 #include "launch/version.h"
+#include "trainer/checkpoint/commit.h"
 #include "trainer/comm/mpi_collective.h"
+#include "trainer/config/identity.h"
 #include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
@@ -29,25 +31,6 @@ std::optional<std::string> read_text(const fs::path& path) {
     return std::nullopt;
   }
   return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-// Under a temporary name first: a reader never sees half a file.
-void write_text(const fs::path& path, const std::string& text) {
-  const fs::path temporary = path.string() + ".tmp";
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) {
-    fs::rename(temporary, path, error);
-  }
-  if (!out || error) {
-    const std::string reason = error ? error.message() : std::strerror(errno);
-    fs::remove(temporary, error);
-    throw data::InputError(fmt::format("{}: cannot be written ({})", path.string(), reason),
-                           "a run keeps its configuration and its results there",
-                           "free space or choose another run.dir");
-  }
 }
 
 std::string command_line() {
@@ -77,48 +60,6 @@ std::string environment_json(int ranks) {
   return json.dump(2) + "\n";
 }
 
-std::string scalar_key(std::string_view line) {
-  const std::size_t colon = line.find(':');
-  return std::string(line.substr(0, colon));
-}
-
-// "optim:\n  lr: 1" -> {"optim.lr": "1"}; lines of nested lists keep their text as part of the key's value.
-std::map<std::string, std::string> flatten(const std::string& yaml) {
-  std::map<std::string, std::string> values;
-  std::vector<std::pair<std::size_t, std::string>> path;
-  std::string last_key;
-  for (std::size_t begin = 0; begin < yaml.size();) {
-    const std::size_t end = std::min(yaml.find('\n', begin), yaml.size());
-    const std::string_view line(yaml.data() + begin, end - begin);
-    begin = end + 1;
-    const std::size_t indent = line.find_first_not_of(' ');
-    if (indent == std::string_view::npos) {
-      continue;
-    }
-    const std::string_view body = line.substr(indent);
-    if (body.front() == '-' || body.find(':') == std::string_view::npos) {
-      values[last_key].append(" ").append(body);
-      continue;
-    }
-    while (!path.empty() && path.back().first >= indent) {
-      path.pop_back();
-    }
-    last_key = path.empty() ? scalar_key(body) : path.back().second + "." + scalar_key(body);
-    path.emplace_back(indent, last_key);
-    const std::string_view value = body.substr(body.find(':') + 1);
-    values[last_key].append(value.substr(std::min(value.find_first_not_of(' '), value.size())));
-  }
-  return values;
-}
-
-std::int64_t next_incarnation(const fs::path& run) {
-  const fs::path path = run / "incarnation";
-  std::int64_t number = 0;
-  std::ifstream(path) >> number;
-  write_text(path, fmt::format("{}\n", number + 1));
-  return number + 1;
-}
-
 void make_folder(const fs::path& run) {
   std::error_code error;
   fs::create_directories(run, error);
@@ -130,49 +71,39 @@ void make_folder(const fs::path& run) {
   }
 }
 
+void remove_finished(const fs::path& run) {
+  std::error_code error;
+  fs::remove(run / "finished", error);
+  if (error) {
+    throw data::file_error(run / "finished", "remove it", error.value());
+  }
+}
+
 }  // namespace
 
 fs::path run_path(const trainer::RunConfig& config) {
   return fs::path(config.run.dir) / config.run.name;
 }
 
-std::string identity_difference(const std::string& before, const std::string& now) {
-  const auto old_values = flatten(before);
-  const auto new_values = flatten(now);
-  std::vector<std::string> parts;
-  for (const auto& [key, value] : new_values) {
-    const auto found = old_values.find(key);
-    const std::string old = found == old_values.end() ? "absent" : found->second;
-    if (old != value) {
-      parts.push_back(fmt::format("{}: {} -> {}", key, old, value));
-    }
-  }
-  for (const auto& [key, value] : old_values) {
-    if (new_values.count(key) == 0) {
-      parts.push_back(fmt::format("{}: {} -> absent", key, value));
-    }
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks) {
   const fs::path run = run_path(config);
   make_folder(run);
   if (const auto known = read_text(run / "identity.yaml")) {
-    const std::string difference = identity_difference(*known, identity);
-    if (!difference.empty()) {
+    const auto differences = trainer::identity_differences(*known, identity);
+    if (!differences.empty()) {
       throw data::InputError(
           fmt::format("run.name: {} is the folder of a run with another configuration ({})", run.string(),
-                      difference),
+                      fmt::join(differences, "; ")),
           "mixing two runs would make neither repeatable", "choose another run.name, or remove the folder");
     }
   } else {
-    write_text(run / "identity.yaml", identity);
+    data::write_text_file(run / "identity.yaml", identity);
   }
-  write_text(run / "config.yaml", trainer::write_config(config));
-  write_text(run / "env.json", environment_json(ranks));
-  write_text(run / "cmd.txt", command_line() + "\n");
-  return next_incarnation(run);
+  data::write_text_file(run / "config.yaml", trainer::write_config(config));
+  data::write_text_file(run / "env.json", environment_json(ranks));
+  data::write_text_file(run / "cmd.txt", command_line() + "\n");
+  remove_finished(run);
+  return trainer::take_incarnation(run);
 }
 
 std::optional<FinishedMark> read_finished(const fs::path& run) {
@@ -189,12 +120,7 @@ std::optional<FinishedMark> read_finished(const fs::path& run) {
 
 void write_finished(const fs::path& run, const FinishedMark& mark) {
   const nlohmann::ordered_json json = {{"step", mark.step}, {"parameter_hash", mark.parameter_hash}};
-  write_text(run / "finished", json.dump() + "\n");
-}
-
-void remove_finished(const fs::path& run) {
-  std::error_code ignored;
-  fs::remove(run / "finished", ignored);
+  data::write_text_file(run / "finished", json.dump() + "\n");
 }
 
 }  // namespace bitlaw::launch

@@ -17,8 +17,8 @@ std::filesystem::path run_path(const trainer::RunConfig& config);  // run.dir / 
 
 // `identity`: what decides the run's bits, as YAML: identity_yaml of its configuration and the content hashes
 // of what it starts from. Makes the folder, or checks that the one that is there is this run's: InputError
-// that names the keys that differ. Writes identity.yaml, config.yaml, env.json and cmd.txt. Returns the
-// incarnation number of this start (1, 2, ...).
+// that names the keys that differ. Writes identity.yaml, config.yaml, env.json and cmd.txt, and takes back a
+// mark `finished` of fewer steps. Returns the incarnation number of this start (1, 2, ...).
 std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks);
 
 struct FinishedMark {
@@ -27,9 +27,5 @@ struct FinishedMark {
 };
 std::optional<FinishedMark> read_finished(const std::filesystem::path& run);
 void write_finished(const std::filesystem::path& run, const FinishedMark& mark);
-void remove_finished(const std::filesystem::path& run);
-
-// Keys whose value differs, as "optim.lr: 0.001 -> 0.002, ..."; empty when the identities are equal.
-std::string identity_difference(const std::string& before, const std::string& now);
 
 }  // namespace bitlaw::launch

@@ -15,9 +15,13 @@
 #include "launch/run_folder.h"
 #include "launch/training_sources.h"
 #include "quant/containers/model_state.h"
+#include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/check.h"
+#include "trainer/config/scalars.h"
+#include "trainer/config/writer.h"
 #include "trainer/log.h"
+#include "trainer/run_state.h"
 #include "trainer/trainer.h"
 
 namespace bitlaw::launch {
@@ -35,24 +39,26 @@ std::int64_t claim(const trainer::RunConfig& config, const std::string& identity
   return number.item<std::int64_t>();
 }
 
-// The trainer checks schedule and shapes; here the difference is named by key.
-trainer::CheckpointState read_whole(const fs::path& checkpoint, const std::string& identity) {
-  trainer::CheckpointState state = trainer::read_checkpoint(checkpoint);
-  const std::string difference = identity_difference(state.texts["identity"], identity);
-  if (!difference.empty()) {
-    throw data::InputError(fmt::format("{}: checkpoint of another run ({})", checkpoint.string(), difference),
-                           "continuing it would give weights that no configuration describes",
-                           "resume with the configuration that made it, or start from it with model.init");
-  }
-  return state;
+struct Resume {
+  fs::path checkpoint;
+  std::map<std::string, std::string> texts;
+  trainer::Parts parts = trainer::Parts::to_verify;
+  std::int64_t step() const { return trainer::parse_integer(texts.at("step")).value_or(0); }
+};
+
+// What can be said without reading a tensor is said before the run's folder is touched.
+Resume accept(const fs::path& checkpoint, trainer::Parts parts, const trainer::RunConfig& config,
+              const std::string& identity) {
+  Resume resume{checkpoint, trainer::read_checkpoint_texts(checkpoint), parts};
+  trainer::require_same_run(resume.texts, config, identity, checkpoint.string());
+  return resume;
 }
 
-std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& config,
-                                                    const std::string& identity, const std::string& wish,
-                                                    trainer::Log& log) {
+std::optional<Resume> find_resume(const trainer::RunConfig& config, const std::string& identity,
+                                  const std::string& wish, trainer::Log& log) {
   const fs::path folder = run_path(config) / "checkpoints";
   if (wish != "auto" && wish != "never") {
-    return read_whole(wish, identity);
+    return accept(wish, trainer::Parts::to_verify, config, identity);
   }
   if (wish == "never") {
     if (!trainer::committed_steps(folder).empty()) {
@@ -67,9 +73,13 @@ std::optional<trainer::CheckpointState> find_resume(const trainer::RunConfig& co
     log.warn(line);
   }
   if (!newest.path) {
+    if (fs::exists(run_path(config) / "metrics.jsonl")) {
+      log.warn(run_path(config).string() +
+               " holds the record of an earlier start, but no checkpoint: from step 0");
+    }
     return std::nullopt;
   }
-  return read_whole(*newest.path, identity);
+  return accept(*newest.path, trainer::Parts::verified, config, identity);
 }
 
 std::map<std::string, std::string> checkpoint_texts(const TrainingSources& sources) {
@@ -85,23 +95,51 @@ std::string start_text(const trainer::RunConfig& config, distill::Task& task, in
     parameters += parameter.tensor.numel();
   }
   return fmt::format(
-      "{}: {} of a {} with {:.2f} M parameters; {} rank(s) x {} micro batch(es) of {}, {} thread(s) each",
+      "{}: {} of a {} with {:.2f} M parameters, {} steps on the CPU; {} rank(s) x {} micro batch(es) of {}, "
+      "{} "
+      "thread(s) each",
       config.run.name, data::enum_name(config.task.kind), data::enum_name(config.model.family),
-      static_cast<double>(parameters) * 1e-6, ranks,
+      static_cast<double>(parameters) * 1e-6, config.train.max_steps, ranks,
       config.train.global_batch_size / (config.train.micro_batch_size * ranks), config.train.micro_batch_size,
       at::get_num_threads());
 }
 
+std::string origin_text(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  if (resume) {
+    return fmt::format("continues at step {} of {} from {}", resume->step(), config.train.max_steps,
+                       resume->checkpoint.string());
+  }
+  if (config.model.init == "teacher") {
+    return fmt::format("starts from the weights of {}", config.distill.teacher);
+  }
+  return config.model.init == "random" ? std::string("starts from random weights")
+                                       : fmt::format("starts from the weights of {}", config.model.init);
+}
+
+// A student that is quantised from the first step on learns little from random weights.
+bool starts_badly(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  return !resume && config.model.init == "random" && config.task.kind == distill::TaskKind::distill &&
+         config.quant.method != quant::Method::none;
+}
+
 void log_start(trainer::Log& log, const trainer::RunConfig& config, const distill::MadeTask& made,
-               int ranks) {
+               const std::optional<Resume>& resume, int ranks) {
   log.info(start_text(config, *made.task, ranks));
+  log.info(origin_text(config, resume));
+  if (starts_badly(config, resume)) {
+    log.warn(
+        "model.init: random, although there is a teacher [a quantised student usually starts as its "
+        "teacher]; set model.init: teacher where the shapes are equal");
+  }
   if (!made.report.layers.empty()) {
     log.info("quantisation:\n" + made.report.to_string());
   }
 }
 
-bool is_done(const trainer::RunConfig& config, const std::optional<trainer::CheckpointState>& resume) {
-  return resume && resume->step >= config.train.max_steps && read_finished(run_path(config)).has_value();
+// A mark of fewer steps is of the time before train.max_steps grew.
+bool is_done(const trainer::RunConfig& config, const std::optional<Resume>& resume) {
+  const auto mark = read_finished(run_path(config));
+  return resume && resume->step() >= config.train.max_steps && mark && mark->step >= config.train.max_steps;
 }
 
 // The trainer's inputs, from a folder that is ours now.
@@ -146,22 +184,28 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   const TrainingSources sources = load_training_sources(config);
   record_tokenizer_geometry(config, sources);
   const std::string identity = run_identity(config, sources);
-  std::optional<trainer::CheckpointState> resume = find_resume(config, identity, options.resume, log);
+  trainer::require_same_yaml(trainer::write_config(config), "the configuration", collective);
+  trainer::require_same_yaml(identity, "the identity of the run (configuration and hashes of its sources)",
+                             collective);
+  const std::optional<Resume> resume = find_resume(config, identity, options.resume, log);
   if (is_done(config, resume)) {
     log.info(
-        fmt::format("{} is finished at step {}: nothing to do", run_path(config).string(), resume->step));
+        fmt::format("{} is finished at step {}: nothing to do", run_path(config).string(), resume->step()));
     return kDone;
   }
   distill::TaskInputs inputs = task_inputs(config, sources);
   inputs.resume = resume.has_value();
   const distill::MadeTask made = distill::make_task(inputs);
   if (options.dry_run) {
-    log_start(log, config, made, collective.size());
+    log_start(log, config, made, resume, collective.size());
+    log.info("dry run: everything was checked, nothing was written");
     return kDone;
   }
   trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
-  trainer_inputs.resume_from = std::move(resume);
-  log_start(*trainer_inputs.log, config, made, collective.size());
+  if (resume) {
+    trainer_inputs.resume_from = trainer::read_checkpoint(resume->checkpoint, {""}, resume->parts);
+  }
+  log_start(*trainer_inputs.log, config, made, resume, collective.size());
   return run_trainer(std::move(trainer_inputs), *made.task, collective);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "data/loader.h"
 #include "data/shard_dataset.h"
 #include "launch/model_source.h"
 #include "trainer/config/writer.h"
@@ -11,17 +12,20 @@ namespace bitlaw::launch {
 TrainingSources load_training_sources(const trainer::RunConfig& config) {
   TrainingSources sources;
   sources.train = std::make_shared<data::ShardDataset>(config.data.train);
+  data::check_augmentation(sources.train->info(), config.data.flip, config.data.crop_padding);
   sources.validation = std::make_shared<data::ShardDataset>(config.data.validation);
   if (config.task.kind != distill::TaskKind::tokenizer) {
-    sources.tokenizer = load_source(config.tokenizer.from, Weights::model, SourceUse::deployed);
+    sources.tokenizer =
+        load_source(config.tokenizer.from, {Weights::model, "tokenizer.from"}, SourceUse::deployed);
   }
   if (!config.distill.teacher.empty()) {
     const bool ema = config.distill.teacher_weights == distill::TeacherWeights::ema;
     sources.teacher =
-        load_source(config.distill.teacher, ema ? Weights::ema : Weights::model, SourceUse::deployed);
+        load_source(config.distill.teacher, {ema ? Weights::ema : Weights::model, "distill.teacher_weights"},
+                    SourceUse::deployed);
   }
   if (config.model.init != "random" && config.model.init != "teacher") {
-    sources.init = load_source(config.model.init, Weights::model, SourceUse::masters);
+    sources.init = load_source(config.model.init, {}, SourceUse::masters);
   }
   return sources;
 }

@@ -12,13 +12,16 @@ std::int64_t bits_of_rest(RestType type) {
   return type == RestType::float32 ? 32 : 16;
 }
 
-void count_weight(const Linear& linear, BitCount& count) {
-  const Quantizer& quantizer = *linear.weight_quantizer();
-  const std::int64_t scales = quantizer.scale().numel();
-  count.quantised_weights += linear.weight.numel();
-  count.code_bits += linear.weight.numel() * quantizer.spec().bits();
-  count.scale_bits += scales * bits_of(quantizer.spec().fields().scale_dtype);
-  count.zero_point_bits += quantizer.spec().fields().symmetric ? 0 : scales * 8;
+void add_weight(const QuantSpec& spec, std::int64_t weights, std::int64_t scales, BitCount& count) {
+  count.quantised_weights += weights;
+  count.code_bits += weights * spec.bits();
+  count.scale_bits += scales * bits_of(spec.fields().scale_dtype);
+  count.zero_point_bits += spec.fields().symmetric ? 0 : scales * 8;
+}
+
+void add_rest(std::int64_t values, std::int64_t bits_of_value, BitCount& count) {
+  count.rest_values += values;
+  count.rest_bits += values * bits_of_value;
 }
 
 }  // namespace
@@ -38,17 +41,31 @@ BitCount count_bits(torch::nn::Module& model, RestType rest_dtype) {
     if (!linear->weight_quantizer()) {
       continue;
     }
-    count_weight(*linear, count);
+    const Quantizer& quantizer = *linear->weight_quantizer();
+    add_weight(quantizer.spec(), linear->weight.numel(), quantizer.scale().numel(), count);
     const std::string prefix = name.empty() ? "" : name + ".";
     rest.erase(prefix + "weight");
     std::erase_if(rest,
                   [&](const auto& item) { return item.first.starts_with(prefix + "weight_quantizer."); });
   }
   for (const auto& [name, tensor] : rest) {
-    count.rest_values += tensor.numel();
-    count.rest_bits +=
-        tensor.numel() * (tensor.is_floating_point() ? bits_of_rest(rest_dtype)
-                                                     : static_cast<std::int64_t>(tensor.element_size()) * 8);
+    add_rest(tensor.numel(),
+             tensor.is_floating_point() ? bits_of_rest(rest_dtype)
+                                        : static_cast<std::int64_t>(tensor.element_size()) * 8,
+             count);
+  }
+  return count;
+}
+
+BitCount count_bits(const PackedModel& packed) {
+  BitCount count;
+  for (const auto& [name, weight] : packed.weights) {
+    add_weight(weight.spec, weight.out_features * weight.in_features,
+               static_cast<std::int64_t>(weight.scale.size()), count);
+  }
+  for (const auto& [name, tensor] : packed.tensors) {
+    const auto width = static_cast<std::int64_t>(data::size_of(tensor.dtype));
+    add_rest(static_cast<std::int64_t>(tensor.bytes.size()) / width, 8 * width, count);
   }
   return count;
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "quant/config.h"
+#include "quant/containers/native.h"
 
 namespace bitlaw::quant {
 
@@ -21,9 +22,11 @@ struct BitCount {
   double bits_per_weight() const;  // of the quantised weights; rest width when there are none
 };
 
-// model_bits = sum over quantised tensors of n (b + scale bits / g + zero point bits / g) + rest bits for the
-// others. `rest_bits_per_value`: 16 for bfloat16 / float16, 32 for float32. Constant buffers (masks, position
-// tables) that a configuration rebuilds are not counted.
+// model_bits = sum over quantised tensors of n (b + scale bits / g + zero point bits / g) + the rest: floats
+// in the width of `rest_dtype`, integers in their own. Constant buffers (masks, position tables) that a
+// configuration rebuilds are not counted.
 BitCount count_bits(torch::nn::Module& model, RestType rest_dtype);
+// The same of what a file holds: count_bits(pack_model(model, rest_dtype)) is count_bits(model, rest_dtype).
+BitCount count_bits(const PackedModel& packed);
 
 }  // namespace bitlaw::quant

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 
 #include "data/formats/input_error.h"
 
@@ -103,6 +104,23 @@ void set_rest_dtypes(torch::nn::Module& model, RestType type) {
   }
 }
 
+// Layers by the reason why they cannot have their spec: networks repeat their blocks, and so their problems.
+using Refused = std::map<std::string, std::vector<std::string>>;
+
+void add_refused(const Refused& refused, Problems& problems) {
+  constexpr std::size_t kNamed = 8;
+  for (const auto& [reason, layers] : refused) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min(layers.size(), kNamed); ++i) {
+      names.append(i == 0 ? "" : ", ").append(layers[i]);
+    }
+    if (layers.size() > kNamed) {
+      names.append(" and ").append(std::to_string(layers.size() - kNamed)).append(" more");
+    }
+    problems.add(names.append(": ").append(reason));
+  }
+}
+
 std::string pad(const std::string& text, std::size_t width) {
   return text + std::string(text.size() < width ? width - text.size() : 0, ' ');
 }
@@ -153,6 +171,7 @@ PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, Scale
   if (!none) {
     check_rules(config, layers, problems);
   }
+  Refused refused;
   std::vector<std::shared_ptr<Quantizer>> quantizers;
   for (const auto& [name, linear] : layers) {
     PreparedLayer layer{name, linear->weight.size(0), linear->weight.size(1), {}, "quant.method: none"};
@@ -165,12 +184,13 @@ PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, Scale
         quantizer = layer.spec ? make_quantizer(config, layer, *linear, init) : nullptr;
       }
     } catch (const data::InputError& error) {
-      problems.add(name + " [" + std::to_string(layer.out_features) + ", " +
-                   std::to_string(layer.in_features) + "]: " + error.what());
+      refused[error.what()].push_back(name + " [" + std::to_string(layer.out_features) + ", " +
+                                      std::to_string(layer.in_features) + "]");
     }
     report.layers.push_back(layer);
     quantizers.push_back(quantizer);
   }
+  add_refused(refused, problems);
   problems.throw_if_any();
   set_rest_dtypes(model, none ? RestType::float32 : config.rest_dtype);
   for (std::size_t i = 0; i < layers.size(); ++i) {

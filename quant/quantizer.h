@@ -12,8 +12,7 @@
 //        ln(scale), so that AdamW's steps are relative; scale = round(exp(log_scale)) to scale_dtype,
 //        straight through.
 // "Inside" is where the rounded position is a code, the outermost codes included.
-// States: observing -> learning -> frozen, only forward. Masters, log_scale and zero_point are what is saved;
-// a load restores them without observing again.
+// Masters, log_scale (lsq) or scale, and zero_point are what is saved; a load restores them as they were.
 #pragma once
 
 #include <torch/nn/module.h>

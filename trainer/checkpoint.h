@@ -59,12 +59,16 @@ class CheckpointWriter {
   // Copies and returns (asynchronous), or writes and commits. Every rank calls it with the same replicated
   // tensors. Waits for a save that is still under way.
   void save(const CheckpointState& state);
+  // save() in two steps: begin() copies and begins to write, whatever state.texts says; confirm() gives the
+  // texts, and only then is the checkpoint committed. Between the two nothing but poll() may be called.
+  void begin(const CheckpointState& state);
+  void confirm(const std::map<std::string, std::string>& texts);
   // Called by every rank at the same step: moves a save forward, never waits for a disk. One small all-reduce
   // while a save is under way, nothing otherwise.
   void poll();
   // Blocks until the last save is committed; tries again when writing fails.
   void finish();
-  double last_pause_seconds() const;  // of save(): waiting for the one before, and the copy
+  double last_pause_seconds() const;  // of save() or begin(): waiting for the one before, and the copy
 
  private:
   struct Impl;
@@ -77,6 +81,12 @@ std::vector<std::int64_t> committed_steps(const std::filesystem::path& folder,
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step);
 // Whole tensors; InputError for a missing marker, a damaged or missing part.
 CheckpointState read_checkpoint(const std::filesystem::path& checkpoint);
+// The same, but only tensors whose name begins with one of `prefixes`: what a teacher or an export needs of a
+// checkpoint is a fraction of it. `parts`: verified when newest_whole_checkpoint has just read them all; the
+// checksums of the tensors are looked at in any case.
+enum class Parts { to_verify, verified };
+CheckpointState read_checkpoint(const std::filesystem::path& checkpoint,
+                                const std::vector<std::string>& prefixes, Parts parts = Parts::to_verify);
 // The texts alone (from manifest.json), without reading a tensor.
 std::map<std::string, std::string> read_checkpoint_texts(const std::filesystem::path& checkpoint);
 

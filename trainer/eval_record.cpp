@@ -2,11 +2,10 @@
 
 #include <array>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "data/formats/input_error.h"
+#include "data/formats/file_io.h"
 
 namespace bitlaw::trainer {
 
@@ -24,21 +23,16 @@ void write_eval_record(const std::filesystem::path& run_folder, const EvalRecord
   for (const auto& [name, value] : record.figures) {
     object[name] = value;
   }
-  const auto folder = run_folder / "eval";
+  const auto path = eval_record_path(run_folder, record.step);
+  std::error_code ignored;
+  std::filesystem::create_directories(path.parent_path(), ignored);
+  data::write_text_file(path, object.dump(2) + '\n');
+}
+
+std::filesystem::path eval_record_path(const std::filesystem::path& run_folder, std::int64_t step) {
   std::array<char, 40> name{};
-  std::snprintf(name.data(), name.size(), "step-%08lld.json", static_cast<long long>(record.step));
-  const auto path = folder / name.data();
-  const std::filesystem::path temporary = path.string() + ".tmp";
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  std::ofstream out(temporary, std::ios::trunc);
-  out << object.dump(2) << '\n';
-  out.close();
-  if (!out) {
-    throw data::InputError("evaluation " + path.string() + " cannot be written", "its figures would be lost",
-                           "free the disk or make the run folder writable");
-  }
-  std::filesystem::rename(temporary, path);
+  std::snprintf(name.data(), name.size(), "step-%08lld.json", static_cast<long long>(step));
+  return run_folder / "eval" / name.data();
 }
 
 }  // namespace bitlaw::trainer

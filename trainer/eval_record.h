@@ -19,6 +19,8 @@ struct EvalRecord {
   std::string to_string() const;  // one line for the log
 };
 
+std::filesystem::path eval_record_path(const std::filesystem::path& run_folder, std::int64_t step);
+
 // {"step": 40, "samples": 500, "precision": "bf16", "weights": "model", "cross_entropy": ...}, replaced by
 // rename. InputError when the folder cannot be written.
 void write_eval_record(const std::filesystem::path& run_folder, const EvalRecord& record);

@@ -43,27 +43,27 @@ data::Batch validation_batch(const data::Dataset& dataset, std::int64_t first, s
 
 }  // namespace
 
-quant::Statistics evaluate(distill::Task& task, const data::Dataset& dataset, const EvalConfig& config,
-                           Precision precision, Collective& collective) {
+quant::Statistics evaluate(distill::Task& task, const data::Dataset& dataset, const EvaluationPlan& plan,
+                           Collective& collective) {
   if (dataset.info().size == 0) {
     throw data::InputError("data.validation: the data set is empty", "there is nothing to measure on",
                            "import it again, or name another folder");
   }
   const at::NoGradGuard no_grad;
   const EvalMode eval_mode(task.model());
-  const std::int64_t samples = std::min(config.samples, dataset.info().size);
-  const std::int64_t width = config.micro_batch_size;
+  const std::int64_t samples = std::min(plan.config.samples, dataset.info().size);
+  const std::int64_t width = plan.config.micro_batch_size;
   const std::int64_t batches = (samples + width - 1) / width;
   std::map<std::int64_t, quant::Statistics> mine;
   StopVote vote(collective);
   for (std::int64_t first = 0; first < batches; first += collective.size()) {
-    if (vote.next(stop_requested())) {
+    if (vote.next(plan.asked_to_stop())) {
       throw StopRequested("asked to stop during evaluation");
     }
     const std::int64_t batch = first + collective.rank();
     if (batch < batches) {
       const std::int64_t begin = batch * width;
-      const Autocast autocast(precision);
+      const Autocast autocast(plan.precision);
       mine.emplace(batch, task.evaluate(validation_batch(dataset, begin, std::min(width, samples - begin))));
     }
   }

@@ -2,15 +2,15 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "data/formats/input_error.h"
 #include "data/formats/tensor_io.h"
 #include "quant/containers/model_state.h"
+#include "trainer/config/identity.h"
 #include "trainer/config/reader.h"
+#include "trainer/config/scalars.h"
 #include "trainer/config/writer.h"
 #include "trainer/named_tensors.h"
 #include "trainer/schedule.h"
@@ -19,47 +19,18 @@ namespace bitlaw::trainer {
 
 namespace {
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    lines.push_back(line);
-  }
-  return lines;
-}
-
-// The first line in which two texts differ, for a message.
-std::string first_difference(const std::string& before, const std::string& now) {
-  const auto a = lines_of(before);
-  const auto b = lines_of(now);
-  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    const std::string was = i < a.size() ? a[i] : "(nothing)";
-    const std::string is = i < b.size() ? b[i] : "(nothing)";
-    if (was != is) {
-      return "'" + is + "', it was '" + was + "'";
-    }
-  }
-  return "";
-}
-
-void require_same_run(const CheckpointState& from, const TrainerInputs& inputs) {
-  const auto identity = from.texts.find("identity");
-  if (identity != from.texts.end() && identity->second != inputs.identity) {
-    throw data::InputError(
-        "the run's configuration changed: " + first_difference(identity->second, inputs.identity),
-        "it would not be the run that was started", "restore it, or start a run with another run.name");
-  }
-  const auto config = from.texts.find("config");
-  if (config == from.texts.end()) {
-    return;
-  }
-  const RunConfig before = parse_config(config->second, "config of the checkpoint");
+void require_schedule(const RunConfig& before, const RunConfig& now, std::int64_t step) {
   const std::int64_t was = before.train.max_steps;
-  const std::int64_t is = inputs.config.train.max_steps;
-  if (!same_until(inputs.config.schedule, was, is, from.step)) {
+  const std::int64_t is = now.train.max_steps;
+  if (is < step) {
+    throw data::InputError("train.max_steps: " + std::to_string(is) + ", the run has made " +
+                               std::to_string(step) + " steps already",
+                           "steps are not taken back", "name at least as many, or start another run");
+  }
+  if (!same_until(now.schedule, was, is, step)) {
     throw data::InputError("train.max_steps: " + std::to_string(is) + ", it was " + std::to_string(was),
                            "a cosine schedule of another length has other learning rates before step " +
-                               std::to_string(from.step) + " as well",
+                               std::to_string(step) + " as well",
                            "restore it, use schedule.kind: constant, or start a run with another run.name");
   }
 }
@@ -69,6 +40,17 @@ std::int64_t short_hash(const data::TensorHash& hash) {
 }
 
 }  // namespace
+
+void require_same_run(const std::map<std::string, std::string>& texts, const RunConfig& config,
+                      const std::string& identity, const std::string& where) {
+  const auto text = [&](const char* key) {
+    const auto found = texts.find(key);
+    return found == texts.end() ? std::string() : found->second;
+  };
+  require_same_identity(text("identity"), identity, where);
+  require_schedule(parse_config(text("config"), "config of " + where), config,
+                   parse_integer(text("step")).value_or(0));
+}
 
 std::map<std::string, at::Tensor> checkpoint_tensors(const LiveState& live) {
   auto tensors = with_prefix(quant::state_of(live.model, quant::StateScope::checkpoint), "model/");
@@ -109,7 +91,8 @@ std::map<std::string, std::string> checkpoint_texts(const TrainerInputs& inputs,
 }
 
 void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState& live) {
-  require_same_run(from, inputs);
+  require_same_run(from.texts, inputs.config, inputs.identity,
+                   "checkpoint of step " + std::to_string(from.step));
   quant::load_state(live.model, without_prefix(from.tensors, "model/"));
   NamedTensors moments = having_prefix(from.tensors, "exp_avg/");
   moments.merge(having_prefix(from.tensors, "exp_avg_sq/"));

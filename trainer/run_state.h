@@ -42,7 +42,13 @@ struct CheckpointFacts {
 std::map<std::string, std::string> checkpoint_texts(const TrainerInputs& inputs,
                                                     const CheckpointFacts& facts);
 
-// InputError when `from` is of another identity or schedule, or when its tensors do not fit.
+// InputError, with `where` in front, when a checkpoint with these texts cannot be continued under `config`
+// and `identity`: another identity, a schedule with other learning rates up to its step, fewer steps than it
+// has made.
+void require_same_run(const std::map<std::string, std::string>& texts, const RunConfig& config,
+                      const std::string& identity, const std::string& where);
+
+// InputError as require_same_run, or when the tensors of `from` do not fit.
 void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState& live);
 
 // DivergedError, on every rank, when any tensor differs from rank 0's in a bit.

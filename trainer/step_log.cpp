@@ -1,17 +1,17 @@
 #include "trainer/step_log.h"
 
+#include <unistd.h>
+
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <system_error>
 
 #include "data/formats/input_error.h"
 
 namespace bitlaw::trainer {
 
 namespace {
-
-[[noreturn]] void throw_unwritable(const std::filesystem::path& path) {
-  throw data::InputError("metrics " + path.string() + " cannot be written", "the run would leave no record",
-                         "free the disk or make the run folder writable");
-}
 
 bool belongs_to_steps_until(const std::string& line, std::int64_t step) {
   const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
@@ -33,29 +33,21 @@ void cut_after(const std::filesystem::path& path, std::int64_t step) {
   if (!cuts) {
     return;
   }
-  const std::filesystem::path temporary = path.string() + ".tmp";
-  std::ofstream out(temporary, std::ios::trunc);
-  out << kept;
-  out.close();
-  if (!out) {
-    throw_unwritable(path);
-  }
-  std::filesystem::rename(temporary, path);
+  data::write_text_file(path, kept);
 }
 
 }  // namespace
 
 StepLog::StepLog(const std::filesystem::path& path, std::int64_t resumed_step) : path_(path) {
-  if (std::filesystem::exists(path)) {
+  std::error_code unreadable;
+  if (std::filesystem::exists(path, unreadable)) {
     cut_after(path, resumed_step);
   }
-  out_.open(path, std::ios::app);
-  if (!out_) {
-    throw_unwritable(path_);
-  }
+  file_ = data::open_for_writing(path);
+  size_ = data::file_size(file_, path);
 }
 
-void StepLog::append(const std::vector<StepLine>& lines) {
+std::string StepLog::append(const std::vector<StepLine>& lines) {
   for (const StepLine& line : lines) {
     nlohmann::ordered_json object;
     object["step"] = line.step;
@@ -64,12 +56,19 @@ void StepLog::append(const std::vector<StepLine>& lines) {
     for (const auto& [name, value] : line.values) {
       object[name] = value;
     }
-    out_ << object.dump() << '\n';
+    pending_ += object.dump() + '\n';
   }
-  out_.flush();
-  if (!out_) {
-    throw_unwritable(path_);
+  try {
+    data::write_fully(file_, std::as_bytes(std::span(pending_)), size_, path_);
+  } catch (const data::InputError& error) {
+    if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) {
+      return std::string(error.what()) + "; its last line may be cut";
+    }
+    return error.what();
   }
+  size_ += pending_.size();
+  pending_.clear();
+  return "";
 }
 
 }  // namespace bitlaw::trainer

@@ -6,10 +6,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
+#include "data/formats/file_io.h"
 #include "trainer/figures.h"
 
 namespace bitlaw::trainer {
@@ -26,11 +26,15 @@ class StepLog {
   // Continues the file; lines of steps after `resumed_step`, which will be made again, are cut, and so is a
   // line that a crash left unfinished. InputError when the file cannot be written.
   StepLog(const std::filesystem::path& path, std::int64_t resumed_step);
-  void append(const std::vector<StepLine>& lines);  // and flushes
+  // Returns what went wrong ("": nothing): the lines are then kept, and written with the next ones. A line is
+  // in the file whole or not at all.
+  std::string append(const std::vector<StepLine>& lines);
 
  private:
   std::filesystem::path path_;
-  std::ofstream out_;
+  data::FileHandle file_;
+  std::uint64_t size_ = 0;  // of what is whole in the file
+  std::string pending_;
 };
 
 }  // namespace bitlaw::trainer

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace bitlaw::trainer {
@@ -35,20 +36,27 @@ void handle(int /*signal*/) {
   }
 }
 
-}  // namespace
-
-void install_stop_signals() {
-  requested = 0;
+void handle_signal(int signal) {
   struct sigaction action = {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : kSignals) {
-    sigaddset(&action.sa_mask, signal);
+  for (const int other : kSignals) {
+    sigaddset(&action.sa_mask, other);
   }
-  for (const int signal : kSignals) {
-    sigaction(signal, &action, nullptr);
-  }
+  sigaddset(&action.sa_mask, SIGINT);
+  sigaction(signal, &action, nullptr);
+}
+
+}  // namespace
+
+void install_stop_signals() {
+  requested = 0;
+  std::for_each(kSignals.begin(), kSignals.end(), handle_signal);
+}
+
+void stop_at_interrupt() {
+  handle_signal(SIGINT);
 }
 
 bool stop_requested() {

@@ -13,6 +13,7 @@ class StopRequested : public std::runtime_error {
 };
 
 void install_stop_signals();  // once, in main; forgets an earlier request
+void stop_at_interrupt();     // SIGINT as well, in commands that have something to remove
 bool stop_requested();        // async-signal-safe flag of this rank; polled in every phase
 
 }  // namespace bitlaw::trainer

@@ -7,8 +7,9 @@
 #include <cmath>
 #include <utility>
 
+#include "data/formats/input_error.h"
 #include "data/loader.h"
-#include "quant/containers/model_state.h"
+#include "trainer/agreement.h"
 #include "trainer/autocast.h"
 #include "trainer/ema.h"
 #include "trainer/eval_record.h"
@@ -17,6 +18,7 @@
 #include "trainer/loss_watch.h"
 #include "trainer/optimizer.h"
 #include "trainer/run_state.h"
+#include "trainer/saver.h"
 #include "trainer/schedule.h"
 #include "trainer/statistics_reduction.h"
 #include "trainer/step_report.h"
@@ -43,18 +45,6 @@ data::LoaderOptions loader_options(const RunConfig& config, const Collective& co
   return options;
 }
 
-CheckpointWriter::Options writer_options(const TrainerInputs& inputs,
-                                         std::function<void(const std::string&)> report) {
-  CheckpointWriter::Options options;
-  options.folder = inputs.run_folder / "checkpoints";
-  options.keep_last = inputs.config.checkpoint.keep_last;
-  options.keep_every = inputs.config.checkpoint.keep_every;
-  options.asynchronous = inputs.config.checkpoint.async;
-  options.incarnation = inputs.incarnation;
-  options.report = std::move(report);
-  return options;
-}
-
 std::int64_t bucket_bytes(const RunConfig& config) {
   constexpr double kMebi = 1024.0 * 1024.0;
   return static_cast<std::int64_t>(config.parallel.bucket_mb * kMebi);
@@ -75,13 +65,11 @@ struct Trainer::Impl {
   GradReducer reducer;
   AdamW optimizer;
   std::optional<Ema> ema;
-  CheckpointWriter writer;
+  std::optional<Saver> saver;
   StepReport report;
   std::optional<StepLog> step_log;  // rank 0
   Progress progress;
-  std::int64_t step = 0;         // updates made
-  std::int64_t saved_step = -1;  // -1: none by this process
-  double pause = 0.0;            // of saves since the last step
+  std::int64_t step = 0;  // updates made
 
   Impl(TrainerInputs inputs, distill::Task& t, Collective& c)
       : in(std::move(inputs)),
@@ -91,7 +79,6 @@ struct Trainer::Impl {
         loader(in.train, loader_options(in.config, c)),
         reducer(parameters, c, bucket_bytes(in.config)),
         optimizer(parameters, in.config.optim),
-        writer(writer_options(in, [this](const std::string& text) { say(text, &Log::warn); }), c),
         report(c),
         progress(stderr, in.progress, in.config.train.max_steps) {
     if (in.config.train.ema_decay > 0.0) {
@@ -100,13 +87,10 @@ struct Trainer::Impl {
     if (in.resume_from) {
       LiveState restored = live();
       restore(*in.resume_from, in, restored);
-      step = saved_step = in.resume_from->step;
-      in.resume_from.reset();
+      step = in.resume_from->step;
     }
-    CheckpointState state;
-    state.tensors = checkpoint_tensors(live());
-    require_equal_on_all_ranks(hash_each(state.tensors), step, collective);
-    writer.reserve(state);
+    saver.emplace(in, live(), step, collective, [this](const std::string& text) { say(text, &Log::warn); });
+    in.resume_from.reset();
     if (collective.rank() == 0) {
       step_log.emplace(in.run_folder / "metrics.jsonl", step);
     }
@@ -119,6 +103,10 @@ struct Trainer::Impl {
       return train();
     } catch (const StopRequested&) {  // out of an evaluation: the state is that of `step`
       return leave();
+    } catch (const NotFiniteError&) {  // all ranks are here: what led to it is kept
+      write_report();
+      saver->finish();
+      throw;
     }
   }
 
@@ -126,12 +114,15 @@ struct Trainer::Impl {
     if (someone_asks_to_stop()) {
       return leave();
     }
+    if (evaluation_was_missed()) {
+      validate();
+    }
     task.model().train();
     while (step < in.config.train.max_steps) {
       if ((in.stop_at >= 0 && step >= in.stop_at) || make_step()) {
         return leave();
       }
-      writer.poll();
+      saver->poll();
       if (is_due(step, in.config.log.interval)) {
         write_report();
       }
@@ -146,7 +137,7 @@ struct Trainer::Impl {
       }
     }
     save();
-    writer.finish();
+    saver->finish();
     validate();
     return Outcome::finished;
   }
@@ -161,6 +152,7 @@ struct Trainer::Impl {
       return true;
     }
     const StepFlags flags = reducer.finish({in.asked_to_stop(), !watch.all_finite()});
+    saver->confirm();  // the last save hashes what the update changes
     const double norm = reducer.norm();
     if (flags.not_finite || !std::isfinite(norm)) {
       throw_not_finite(step, watch.complaint(), norm, parameters, collective);
@@ -213,7 +205,7 @@ struct Trainer::Impl {
     record.step = step;
     record.samples_seen = step * in.config.train.global_batch_size;
     record.tokens = in.config.train.global_batch_size * task.tokens_per_sample();
-    record.checkpoint_pause = std::exchange(pause, 0.0);
+    record.checkpoint_pause = saver->take_pause();
     progress.show(step, figures_text({record.of_rank.front(),
                                       {"tokens/s", static_cast<double>(record.tokens) / record.seconds}}));
     report.add(std::move(record));
@@ -222,7 +214,7 @@ struct Trainer::Impl {
   void write_report() {
     const std::vector<StepLine> lines = report.collect();
     if (step_log) {
-      step_log->append(lines);
+      warn_of(step_log->append(lines));
     }
     if (!lines.empty()) {
       say("step " + std::to_string(lines.back().step) + '/' + std::to_string(in.config.train.max_steps) +
@@ -232,27 +224,17 @@ struct Trainer::Impl {
 
   void save() {
     write_report();
-    if (saved_step == step) {
+    if (saver->saved_step() == step) {
       return;
     }
-    const auto start = std::chrono::steady_clock::now();
-    CheckpointState state;
-    state.step = step;
-    state.tensors = checkpoint_tensors(live());
-    const TensorHashes hashes = hash_each(state.tensors);
-    require_equal_on_all_ranks(hashes, step, collective);
-    state.texts = checkpoint_texts(
-        in, {step, collective.size(), quant::parameter_hash(task.model()), state_hash(hashes, step)});
-    writer.save(state);
-    pause += seconds_since(start);
-    saved_step = step;
-    say("step " + std::to_string(step) + ": checkpoint, pause " +
-        short_number(1e3 * writer.last_pause_seconds()) + " ms");
+    saver->save(live(), step);
+    say("step " + std::to_string(step) + ": saving a checkpoint, held up for " +
+        short_number(1e3 * saver->last_copy_seconds()) + " ms");
   }
 
   Outcome leave() {
     save();
-    writer.finish();
+    saver->finish();
     say("step " + std::to_string(step) + ": stopped after saving");
     return Outcome::stopped;
   }
@@ -261,14 +243,33 @@ struct Trainer::Impl {
     if (!in.validation) {
       return;
     }
-    const quant::Statistics merged =
-        evaluate(task, *in.validation, in.config.eval, in.config.train.precision, collective);
+    const quant::Statistics merged = evaluate(
+        task, *in.validation, {in.config.eval, in.config.train.precision, in.asked_to_stop}, collective);
     const EvalRecord record{step, std::min(in.config.eval.samples, in.validation->info().size),
                             in.config.train.precision, task.report(merged)};
     if (collective.rank() == 0) {
-      write_eval_record(in.run_folder, record);
+      try {
+        write_eval_record(in.run_folder, record);
+      } catch (const data::InputError& error) {
+        warn_of(error.what());
+      }
     }
     say(record.to_string());
+  }
+
+  // An earlier start was stopped after this step, and before or in its evaluation.
+  bool evaluation_was_missed() {
+    const bool due = in.validation && step > 0 && step < in.config.train.max_steps &&
+                     is_due(step, in.config.eval.interval);
+    return due &&
+           decision_of_rank_0(!std::filesystem::exists(eval_record_path(in.run_folder, step)), collective);
+  }
+
+  // A record that cannot be written is no reason to lose the work that it is about.
+  void warn_of(const std::string& problem) {
+    if (!problem.empty()) {
+      say(problem, &Log::warn);
+    }
   }
 
   bool someone_asks_to_stop() {

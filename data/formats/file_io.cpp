@@ -79,12 +79,24 @@ FileHandle open_for_reading(const std::filesystem::path& path) {
   return file;
 }
 
-FileHandle create_for_writing(const std::filesystem::path& path) {
-  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+namespace {
+
+FileHandle open_with(const std::filesystem::path& path, int flags) {
+  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666));
   if (!file.is_open()) {
     throw file_error(path, "create it", errno);
   }
   return file;
+}
+
+}  // namespace
+
+FileHandle create_for_writing(const std::filesystem::path& path) {
+  return open_with(path, O_TRUNC);
+}
+
+FileHandle open_for_writing(const std::filesystem::path& path) {
+  return open_with(path, 0);
 }
 
 std::uint64_t file_size(const FileHandle& file, const std::filesystem::path& path) {
@@ -170,16 +182,20 @@ std::string read_text_file(const std::filesystem::path& path) {
   return text;
 }
 
-void write_text_file(const std::filesystem::path& path, const std::string& text) {
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   const std::filesystem::path temporary = temporary_name(path);
   const FileHandle file = create_for_writing(temporary);
   try {
-    write_fully(file, std::as_bytes(std::span(text)), 0, temporary);
+    write_fully(file, bytes, 0, temporary);
     publish_file(file, temporary, path);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+void write_text_file(const std::filesystem::path& path, const std::string& text) {
+  write_file(path, std::as_bytes(std::span(text)));
 }
 
 }  // namespace bitlaw::data

@@ -37,6 +37,7 @@ InputError file_error(const std::filesystem::path& path, const std::string& doin
 
 FileHandle open_for_reading(const std::filesystem::path& path);    // regular files only
 FileHandle create_for_writing(const std::filesystem::path& path);  // replaces what is there
+FileHandle open_for_writing(const std::filesystem::path& path);    // keeps what is there
 std::uint64_t file_size(const FileHandle& file, const std::filesystem::path& path);
 void write_fully(const FileHandle& file, std::span<const std::byte> bytes, std::uint64_t offset,
                  const std::filesystem::path& path);
@@ -53,6 +54,7 @@ void sync_folder(const std::filesystem::path& folder);
 std::filesystem::path temporary_name(const std::filesystem::path& path);  // PATH.tmp-<pid>
 std::string read_text_file(const std::filesystem::path& path);
 // Atomic: temporary name, publish_file. Nothing is left behind on an error.
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_text_file(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace bitlaw::data

@@ -1,7 +1,7 @@
 // One file per sub-command. Each adds its CLI11 sub-command to the program; when the user chose it, `action`
 // is set, and main runs it: the value returned is the exit code. Errors are thrown (data::InputError: code 2,
-// trainer::NotFiniteError and launch::VerifyError: 3, trainer::CommError and trainer::StopRequested: 75);
-// main prints them and maps them.
+// trainer::NotFiniteError, trainer::DivergedError and launch::VerifyError: 3, trainer::CommError and
+// trainer::StopRequested: 75); main prints them and maps them.
 //
 // Results go to stdout, logs to stderr.
 #pragma once

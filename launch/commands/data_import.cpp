@@ -45,6 +45,7 @@ int import_data(Arguments arguments) {
   arguments.options.source = arguments.source;
   arguments.options.out = arguments.out;
   arguments.options.progress = show_progress;
+  trainer::stop_at_interrupt();
   try {
     const data::ImportResult result = import_source(arguments);
     print_made(arguments.out, result.manifest, result.already_made);

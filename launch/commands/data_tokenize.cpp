@@ -18,12 +18,16 @@
 #include "launch/commands/data_commands.h"
 #include "launch/exit_code.h"
 #include "launch/model_source.h"
+#include "trainer/agreement.h"
 #include "trainer/stop_signal.h"
+#include "trainer/stop_vote.h"
 
 namespace bitlaw::launch {
 namespace {
 
-constexpr std::int64_t kBatch = 64;
+// Pixels encoded between two votes: short enough for any deadline on one slow core, and for the memory of the
+// first convolutions.
+constexpr std::int64_t kBatchPixels = 64 * 32 * 32;
 
 struct Arguments {
   std::string tokenizer;
@@ -38,8 +42,8 @@ struct Tokenizer {
 };
 
 Tokenizer open_tokenizer(const std::string& path) {
-  const LoadedModel loaded = load_model(path, Weights::model);
-  auto model = std::dynamic_pointer_cast<distill::VqTokenizer>(loaded.model);
+  const LoadedModel loaded = load_model(path, {Weights::model, "--tokenizer"});
+  auto model = tokenizer_of(loaded);
   if (!model) {
     throw data::InputError("--tokenizer " + path + " is not a tokenizer",
                            "tokens come from a model of family vq",
@@ -103,37 +107,42 @@ void store_tokens(const at::Tensor& tokens, data::DType dtype, std::byte* into) 
   }
 }
 
+// Tokens and labels as they are stored.
+struct Shard {
+  std::vector<std::byte> samples;
+  std::vector<std::int32_t> labels;
+};
+
 class Tokenizing {
  public:
   Tokenizing(const data::ShardDataset& images, const Tokenizer& tokenizer, const data::ShardManifest& tokens)
-      : images_(images), tokenizer_(tokenizer), tokens_(tokens) {}
+      : images_(images), tokenizer_(tokenizer), tokens_(tokens) {
+    const std::int64_t side = tokenizer.model->image_side();
+    batch_ = std::clamp<std::int64_t>(kBatchPixels / (side * side), 1, 64);
+  }
 
-  // False: asked to stop before the end of the shard.
-  bool make_shard(std::int64_t shard, const data::ShardWriter& writer) const {
-    const std::int64_t count = writer.samples_of(shard);
-    const std::size_t size = data::sample_bytes(tokens_);
-    std::vector<std::byte> samples(static_cast<std::size_t>(count) * size);
-    std::vector<std::int32_t> labels;
-    for (std::int64_t done = 0; done < count; done += kBatch) {
-      if (trainer::stop_requested()) return false;
-      std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(kBatch, count - done)));
-      std::iota(indices.begin(), indices.end(), writer.first_of(shard) + done);
-      const data::Batch batch = images_.read(indices);
-      const at::Tensor tokens = tokenizer_.model->encode(batch.images).to(at::kCPU).contiguous();
-      store_tokens(tokens, data::sample_dtype(tokens_),
-                   samples.data() + static_cast<std::size_t>(done) * size);
-      const std::int64_t* from = batch.labels.const_data_ptr<std::int64_t>();
-      std::transform(from, from + batch.size(), std::back_inserter(labels),
-                     [](std::int64_t label) { return static_cast<std::int32_t>(label); });
-    }
-    writer.write(shard, samples, labels);
-    return true;
+  std::int64_t batch() const { return batch_; }
+  std::int64_t batches_of(std::int64_t samples) const { return (samples + batch_ - 1) / batch_; }
+
+  // Samples [first, first + count) of the data set, behind those that are there.
+  void append(std::int64_t first, std::int64_t count, Shard& shard) const {
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
+    std::iota(indices.begin(), indices.end(), first);
+    const data::Batch batch = images_.read(indices);
+    const at::Tensor tokens = tokenizer_.model->encode(batch.images).to(at::kCPU).contiguous();
+    const std::size_t before = shard.samples.size();
+    shard.samples.resize(before + indices.size() * data::sample_bytes(tokens_));
+    store_tokens(tokens, data::sample_dtype(tokens_), shard.samples.data() + before);
+    const std::int64_t* from = batch.labels.const_data_ptr<std::int64_t>();
+    std::transform(from, from + count, std::back_inserter(shard.labels),
+                   [](std::int64_t label) { return static_cast<std::int32_t>(label); });
   }
 
  private:
   const data::ShardDataset& images_;
   const Tokenizer& tokenizer_;
   const data::ShardManifest& tokens_;
+  std::int64_t batch_ = 0;
 };
 
 // Rank 0 makes the temporary folder; the others learn its name by its tag.
@@ -153,17 +162,28 @@ std::unique_ptr<data::ShardWriter> open_writer(const std::string& out, const dat
   return writer;
 }
 
-// In rounds of one shard a rank, so that all ranks learn of a wish to stop at the same place.
+// In rounds of one shard a rank. Before each batch of the largest shard every rank casts its vote, those
+// without a shard or with a shorter one too: so nobody waits for more than two batches, and all learn of a
+// wish to stop at the same place.
 void make_shards(const Tokenizing& tokenizing, const data::ShardWriter& writer,
                  trainer::Collective& collective) {
-  const std::int64_t ranks = collective.size();
-  for (std::int64_t first = 0; first < writer.shard_count(); first += ranks) {
-    const std::int64_t shard = first + collective.rank();
-    const bool done = shard >= writer.shard_count() || tokenizing.make_shard(shard, writer);
-    at::Tensor stopped = at::full({1}, done ? 0 : 1, at::kLong);
-    collective.all_reduce(stopped, trainer::ReduceOp::maximum).wait();
-    if (stopped.item<std::int64_t>() != 0) {
-      throw trainer::StopRequested("tokenising was stopped; nothing is left of it");
+  const std::int64_t batches = tokenizing.batches_of(writer.samples_of(0));
+  trainer::StopVote vote(collective);
+  for (std::int64_t round = 0; round < writer.shard_count(); round += collective.size()) {
+    const std::int64_t index = round + collective.rank();
+    const std::int64_t samples = index < writer.shard_count() ? writer.samples_of(index) : 0;
+    Shard shard;
+    for (std::int64_t i = 0; i < batches; ++i) {
+      if (vote.next(trainer::stop_requested())) {
+        throw trainer::StopRequested("tokenising was stopped; nothing is left of it");
+      }
+      const std::int64_t done = i * tokenizing.batch();
+      if (done < samples) {
+        tokenizing.append(writer.first_of(index) + done, std::min(tokenizing.batch(), samples - done), shard);
+      }
+    }
+    if (samples > 0) {
+      writer.write(index, shard.samples, shard.labels);
     }
   }
 }
@@ -175,7 +195,10 @@ int tokenize(const Arguments& arguments, trainer::Collective& collective) {
   const data::ShardDataset images(arguments.in);
   check_images(images.manifest(), *tokenizer.model, arguments);
   const data::ShardManifest tokens = describe_tokens(images.manifest(), tokenizer, arguments);
-  const bool made = data::already_made(arguments.out, tokens.source_hash);
+  trainer::require_same_yaml(fmt::format("tokenizer and images: {}\n", tokens.source_hash),
+                             "what is tokenised (hash of tokenizer and images)", collective);
+  const bool made =
+      trainer::decision_of_rank_0(data::already_made(arguments.out, tokens.source_hash), collective);
   std::optional<data::ShardManifest> result;
   if (made) {
     result = data::read_manifest(arguments.out);
@@ -203,10 +226,13 @@ void add_data_tokenize(CLI::App& data, Action& action) {
       ->type_name("RUN|FILE");
   command->add_option("--in", arguments->in, "folder of image shards")->required()->type_name("DIR");
   command->add_option("--out", arguments->out, "folder to make")->required()->type_name("DIR");
-  command->add_option("--samples-per-shard", arguments->samples_per_shard, "default: 2048")
+  command
+      ->add_option("--samples-per-shard", arguments->samples_per_shard,
+                   "default: 2048, fewer when a shard would exceed 64 MiB")
       ->check(CLI::PositiveNumber);
   command->callback([arguments, &action] {
     action = [arguments] {
+      trainer::stop_at_interrupt();
       return run_on_ranks(trainer::ParallelConfig{},
                           [&](trainer::Collective& collective) { return tokenize(*arguments, collective); });
     };

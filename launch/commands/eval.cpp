@@ -25,10 +25,10 @@ struct Arguments {
   bool json = false;
 };
 
-nlohmann::ordered_json to_json(const EvaluationSetup& setup, const Figures& figures, Weights weights) {
+nlohmann::ordered_json to_json(const EvaluationSetup& setup, const Figures& figures) {
   nlohmann::ordered_json json;
   json["model"] = setup.origin.path.string();
-  json["weights"] = weights == Weights::ema ? "ema" : "model";
+  json["weights"] = name_of(setup.origin.weights);
   json["step"] = setup.origin.step;
   json["parameter_hash"] = setup.origin.parameter_hash;
   for (const auto& [name, value] : figures) {
@@ -42,17 +42,22 @@ nlohmann::ordered_json to_json(const EvaluationSetup& setup, const Figures& figu
   json["data_hash"] = setup.dataset->info().content_hash;
   if (setup.teacher) {
     json["teacher"] = setup.teacher->path.string();
+    json["teacher_weights"] = name_of(setup.teacher->weights);
     json["teacher_parameter_hash"] = setup.teacher->parameter_hash;
   }
   return json;
 }
 
-void print_table(const EvaluationSetup& setup, const Figures& figures, Weights weights) {
-  fmt::print("{} ({} weights of step {})\n", setup.origin.path.string(),
-             weights == Weights::ema ? "EMA" : "trained", setup.origin.step);
+void print_table(const EvaluationSetup& setup, const Figures& figures) {
+  const auto adjective = [](Weights weights) { return weights == Weights::ema ? "EMA" : "trained"; };
+
+  fmt::print("{} ({} weights of step {})\n", setup.origin.path.string(), adjective(setup.origin.weights),
+             setup.origin.step);
   fmt::print("first {} samples of {}, {}{}\n", setup.eval.samples, setup.data_path,
              data::enum_name(setup.precision),
-             setup.teacher ? ", teacher " + setup.teacher->path.string() : std::string());
+             setup.teacher ? fmt::format(", teacher {} ({} weights)", setup.teacher->path.string(),
+                                         adjective(setup.teacher->weights))
+                           : std::string());
   for (const auto& [name, value] : figures) {
     fmt::print("  {:<20} {:.6g}\n", name, value);
   }
@@ -66,9 +71,9 @@ int evaluate_on(trainer::Collective& collective, const Arguments& arguments) {
       dump_logits(setup, arguments.dump);
     }
     if (arguments.json) {
-      fmt::print("{}\n", to_json(setup, figures, arguments.request.weights).dump(2));
+      fmt::print("{}\n", to_json(setup, figures).dump(2));
     } else {
-      print_table(setup, figures, arguments.request.weights);
+      print_table(setup, figures);
     }
   }
   return kDone;
@@ -76,7 +81,7 @@ int evaluate_on(trainer::Collective& collective, const Arguments& arguments) {
 
 int run_eval(Arguments& arguments) {
   arguments.request.model = arguments.model;
-  arguments.request.weights = arguments.ema ? Weights::ema : Weights::model;
+  arguments.request.weights = wish_of_flag(arguments.ema);
   if (!arguments.precision.empty()) {
     arguments.request.precision =
         arguments.precision == "bf16" ? trainer::Precision::bf16 : trainer::Precision::fp32;

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "data/formats/input_error.h"
 #include "launch/commands/command.h"
@@ -27,21 +28,21 @@ struct Arguments {
 };
 
 void print_result(const fs::path& file, const VerifyReport& report) {
-  const ExportSize size = export_size(file);
+  const ExportSize& size = report.size;
   fmt::print("{}: {} bytes, theory {:.0f} bytes ({:+.2f} %), {:.3f} bits a quantised weight\n", file.string(),
              size.file_bytes, size.theoretical_bytes(),
              100.0 * (static_cast<double>(size.file_bytes) / size.theoretical_bytes() - 1.0),
-             size.bits_per_weight);
+             size.bits.bits_per_weight());
   fmt::print("verified: {}\n", report.to_string());
 }
 
 // Proves a native file, which is not kept, and writes the same codes and scales in the other container.
-void export_foreign(const LoadedModel& trained, Weights weights, const fs::path& folder,
+void export_foreign(const LoadedModel& trained, const fs::path& folder,
                     const quant::WriteOptions& options) {
   quant::UnprovedFiles native(folder);
   const fs::path file = native.add("native.h5");
-  const VerifyReport report = export_model(trained, weights, file);
-  const double theory = export_size(file).theoretical_bytes();
+  const VerifyReport report = export_model(trained, file);
+  const double theory = report.size.theoretical_bytes();
   for (const fs::path& written : quant::write_model(folder, quant::read_native(file), options)) {
     fmt::print("{}: {} bytes\n", written.string(), fs::file_size(written));
   }
@@ -49,25 +50,54 @@ void export_foreign(const LoadedModel& trained, Weights weights, const fs::path&
              theory, report.to_string());
 }
 
+void export_into(const fs::path& file, const LoadedModel& model) {
+  print_result(file, export_model(model, file));
+}
+
+// Found to be the run's own before anything is written.
+std::optional<LoadedModel> load_companion(const Arguments& arguments, const ModelOrigin& origin) {
+  if (!arguments.with_tokenizer) {
+    return std::nullopt;
+  }
+  if (origin.config.model.family == distill::Family::vq) {
+    throw data::InputError(fmt::format("--with-tokenizer: {} is a tokenizer itself", arguments.run),
+                           "only a model of tokens has a tokenizer beside it", "leave --with-tokenizer out");
+  }
+  return load_tokenizer(origin, "");
+}
+
+// A folder's file may be replaced by a later state of the same run, not by another model.
+void refuse_another_run(const fs::path& file, const std::string& run) {
+  if (!fs::exists(file)) {
+    return;
+  }
+  const std::string there = load_model(file).origin.config.run.name;
+  if (there != run) {
+    throw data::InputError(fmt::format("--out: {} is of run {}, not of {}", file.string(), there, run),
+                           "it would be replaced by another model",
+                           "name another folder, or remove the file");
+  }
+}
+
 int run_export(const Arguments& arguments) {
   const quant::WriteOptions options{quant::container_named(arguments.format), arguments.widen};
-  const Weights weights = arguments.ema ? Weights::ema : Weights::model;
-  const LoadedModel trained = load_model(arguments.run, weights);
+  const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
     throw data::InputError(fmt::format("{}: is an export already", arguments.run),
                            "an export is made of a run's masters", "name the run folder");
   }
+  const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
   make_output_folder(arguments.out);
+  fmt::print("{}: {} weights of step {} of {}\n", trained.origin.config.run.name,
+             name_of(trained.origin.weights), trained.origin.step, trained.origin.config.train.max_steps);
   if (options.container == quant::Container::native) {
-    const fs::path file = fs::path(arguments.out) / "model.h5";
-    print_result(file, export_model(trained, weights, file));
+    refuse_another_run(fs::path(arguments.out) / "model.h5", trained.origin.config.run.name);
+    export_into(fs::path(arguments.out) / "model.h5", trained);
   } else {
-    export_foreign(trained, weights, arguments.out, options);
+    export_foreign(trained, arguments.out, options);
   }
-  if (arguments.with_tokenizer) {
-    const LoadedModel tokenizer = load_model(trained.origin.config.tokenizer.from, Weights::model);
-    const fs::path tokenizer_file = fs::path(arguments.out) / "tokenizer.h5";
-    print_result(tokenizer_file, export_model(tokenizer, Weights::model, tokenizer_file));
+  if (tokenizer) {
+    export_into(fs::path(arguments.out) / "tokenizer.h5", *tokenizer);
   }
   return kDone;
 }

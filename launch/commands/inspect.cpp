@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "launch/commands/command.h"
 #include "launch/exit_code.h"
@@ -13,7 +15,14 @@
 #include "quant/prepare.h"
 
 namespace bitlaw::launch {
+namespace fs = std::filesystem;
 namespace {
+
+// Where a checkpoint lies, whatever its run is called now; none: it was copied away from its run.
+std::optional<fs::path> run_folder_of(const fs::path& checkpoint) {
+  const fs::path folder = (fs::absolute(checkpoint) / "").lexically_normal().parent_path().parent_path();
+  return folder.filename() == "checkpoints" ? std::optional(folder.parent_path()) : std::nullopt;
+}
 
 nlohmann::ordered_json describe(const LoadedModel& loaded) {
   const ModelOrigin& origin = loaded.origin;
@@ -26,9 +35,10 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   json["step"] = origin.step;
   json["parameter_hash"] = origin.parameter_hash;
   if (origin.is_export) {
-    const ExportSize size = export_size(origin.path);
-    json["model_bits"] = size.model_bits;
-    json["bits_per_weight"] = size.bits_per_weight;
+    const ExportSize size = export_size(loaded);
+    json["weights"] = name_of(origin.weights);
+    json["model_bits"] = size.bits.model_bits();
+    json["bits_per_weight"] = size.bits.bits_per_weight();
     json["file_bytes"] = size.file_bytes;
     json["theoretical_bytes"] = size.theoretical_bytes();
     return json;
@@ -41,7 +51,8 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   json["bits_per_weight"] = bits.bits_per_weight();
   json["quantised_weights"] = bits.quantised_weights;
   json["other_values"] = bits.rest_values;
-  json["finished"] = read_finished(run_path(origin.config)).has_value();
+  const std::optional<fs::path> run = run_folder_of(origin.path);
+  json["finished"] = run && read_finished(*run);
   return json;
 }
 
@@ -66,7 +77,7 @@ void add_inspect(CLI::App& app, Action& action) {
   command->add_flag("--json", arguments->json, "for programs");
   command->callback([arguments, &action] {
     action = [arguments] {
-      const nlohmann::ordered_json json = describe(load_model(arguments->path, Weights::model));
+      const nlohmann::ordered_json json = describe(load_model(arguments->path));
       if (arguments->json) {
         fmt::print("{}\n", json.dump());
       } else {

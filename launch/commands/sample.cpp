@@ -79,7 +79,9 @@ std::string name_of(const Arguments& arguments, std::size_t index, const ModelOr
   if (!arguments.names.empty()) {
     return arguments.names[index];
   }
-  return origin.config.run.name + (origin.is_export ? " (packed)" : arguments.ema ? " (EMA)" : "");
+  return origin.config.run.name + (origin.is_export                 ? " (packed)"
+                                   : origin.weights == Weights::ema ? " (EMA)"
+                                                                    : "");
 }
 
 struct Row {
@@ -88,14 +90,13 @@ struct Row {
 };
 
 Row make_row(const Arguments& arguments, std::size_t index) {
-  const LoadedModel loaded =
-      load_model(arguments.models[index], arguments.ema ? Weights::ema : Weights::model);
+  const LoadedModel loaded = load_model(arguments.models[index], wish_of_flag(arguments.ema));
   const auto model = std::dynamic_pointer_cast<distill::Var>(loaded.model);
   if (!model) {
     throw data::InputError(fmt::format("{}: is a tokenizer", arguments.models[index]),
                            "it gives back pictures and makes none", "name the run of a VAR model");
   }
-  const std::shared_ptr<distill::VqTokenizer> tokenizer = load_tokenizer(loaded.origin, arguments.tokenizer);
+  const auto tokenizer = tokenizer_of(load_tokenizer(loaded.origin, arguments.tokenizer));
   const at::Tensor images = sample_images(arguments, loaded.origin, *model, *tokenizer);
   Row row;
   row.block.label = name_of(arguments, index, loaded.origin);
@@ -105,6 +106,7 @@ Row make_row(const Arguments& arguments, std::size_t index) {
   row.block.pixels.assign(images.const_data_ptr<float>(), images.const_data_ptr<float>() + images.numel());
   row.description["name"] = row.block.label;
   row.description["path"] = loaded.origin.path.string();
+  row.description["weights"] = name_of(loaded.origin.weights);
   row.description["step"] = loaded.origin.step;
   row.description["parameter_hash"] = loaded.origin.parameter_hash;
   row.description["precision"] = data::enum_name(precision_of(arguments, loaded.origin.config));

@@ -24,8 +24,9 @@ void add_verify(CLI::App& app, Action& action) {
   command->add_option("--against", arguments->run, "run folder or checkpoint")->required()->type_name("RUN");
   command->callback([arguments, &action] {
     action = [arguments] {
-      const LoadedModel trained = load_model(arguments->run, exported_weights(arguments->file));
-      fmt::print("verified: {}\n", verify_model(trained, arguments->file).to_string());
+      const LoadedModel stored = load_model(arguments->file);
+      const LoadedModel trained = load_model(arguments->run, {stored.origin.weights});
+      fmt::print("verified: {}\n", verify_model(trained, stored).to_string());
       return kDone;
     };
   });

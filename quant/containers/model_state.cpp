@@ -199,7 +199,7 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
     check_finite(name, stored);
     packed.tensors.emplace(name, raw_of(stored));
   }
-  packed.attributes["model_bits"] = std::to_string(count_bits(model, rest_dtype).model_bits());
+  packed.attributes["model_bits"] = std::to_string(count_bits(packed).model_bits());
   return packed;
 }
 

@@ -6,8 +6,7 @@
 //                       attributes num_bits, type, symmetric, grid, strategy, group_size, shape
 //   /activations/<module>  attributes of an activation spec
 //   /tensors/<name>     what stays unquantised, in rest_dtype
-//   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON: run, step,
-//                       parameter_hash)
+//   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON)
 // num_bits, symmetric (0 or 1), group_size, version and model_bits are integers, shape a list of two, the
 // others texts. A reader refuses what it does not know. Torch-free.
 #pragma once

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "quant/kernels/fake_quant-inl.h"
 #include "quant/kernels/fake_quant_math.h"
@@ -47,6 +48,10 @@ GroupConstants constants_of(const QuantSpec& spec, const Extremes& range) {
   const auto q_max = static_cast<float>(spec.q_max());
   const auto offset = static_cast<float>(spec.level_offset());
   const ScaleType type = spec.fields().scale_dtype;
+  if (std::isinf(range.lowest) || std::isinf(range.highest)) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();  // a clamped scale would hide the infinity
+    return {nan, 0.0F, 0.0F, q_min, q_max};
+  }
   if (spec.fields().symmetric) {
     const float scale = storable_scale(std::max(-range.lowest, range.highest) / (steps / 2.0F), type);
     return {scale, 0.0F - offset, offset, q_min, q_max};

@@ -9,7 +9,8 @@
 
 namespace bitlaw::quant {
 
-// Rows of x [rows, width] by the absmax scale of each row (affine.h, with the row as the group).
+// Rows of x [rows, width] by the absmax scale of each row (affine.h, with the row as the group). A row that
+// holds an infinity becomes NaN, so that whoever guards the loss sees it.
 void fake_quantise_tokens(const QuantSpec& spec, const float* x, std::int64_t width, float* into,
                           RowRange rows);
 // bfloat16 bit patterns in and out; the arithmetic is float32, the value is rounded once.

@@ -10,6 +10,7 @@
 #include "data/formats/input_error.h"
 #include "data/shard_store.h"
 #include "data/shard_writer.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::test {
 
@@ -95,17 +96,6 @@ inline void flip_bit(const std::filesystem::path& path, std::size_t byte, int bi
   std::string bytes = bytes_of(path);
   bytes.at(byte) = static_cast<char>(bytes.at(byte) ^ (1 << bit));
   set_bytes(path, bytes);
-}
-
-// What the InputError says that `body` throws; "" when it throws none.
-template <class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const data::InputError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace bitlaw::test

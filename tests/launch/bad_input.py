@@ -7,29 +7,17 @@ A message has the grammar: error: what is wrong, with its value [why it matters]
 import json
 import os
 import shutil
-import struct
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-BITLAW, MPIEXEC = (shutil.which(path) or path for path in (os.path.abspath(sys.argv[1]), sys.argv[2]))
-ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1",
-                   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+
+program = Program(*sys.argv[1:3])
 failures = []
 
-TOKENIZER = """
-run: {name: tokenizer, seed: 1}
-task: {kind: tokenizer}
-data: {train: images/train, validation: images/test}
-model:
-  family: vq
-  vq: {image_channels: 1, base_channels: 8, channel_multipliers: [1, 1, 1], res_blocks: 1, attention: false,
-       middle: false, group_norm_groups: 4, latent_channels: 4, codebook_size: 32, patch_nums: [1, 2, 4],
-       phi_convolutions: 3}
-train: {global_batch_size: 8, micro_batch_size: 8, max_steps: 2, precision: fp32}
-eval: {samples: 8, micro_batch_size: 4}
-"""
+TOKENIZER = TINY_TOKENIZER + "data: {train: images/train, validation: images/test}\n"
 TEACHER = """
 run: {name: teacher, seed: 1}
 task: {kind: pretrain}
@@ -47,25 +35,16 @@ distill: {teacher: runs/teacher, loss: topkld, top_k: 8}
 """
 
 
-def run(*arguments, ranks=0, shell_prefix=""):
-    command = [BITLAW, *arguments]
-    if ranks:
-        command = [MPIEXEC, "-np", str(ranks), *command]
-    if shell_prefix:
-        command = ["bash", "-c", shell_prefix + ' exec "$@"', "bash", *command]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout, done.stderr
-
-
 def must_work(*arguments, code=0, **options):
-    returned, out, err = run(*arguments, **options)
-    if returned != code:
-        sys.exit(f"preparation failed: {arguments} gave {returned}, not {code}\n{out}\n{err}")
-    return out
+    done = program.run(*arguments, **options)
+    if done.returncode != code:
+        sys.exit(f"preparation failed: {arguments} gave {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 def refuse(name, arguments, *expected, code=2, **options):
-    returned, _, err = run(*arguments, **options)
+    done = program.run(*arguments, **options)
+    returned, err = done.returncode, done.stderr
     lines = [line for line in err.splitlines() if line.startswith("error:")]
     problems = []
     if returned != code:
@@ -82,17 +61,9 @@ def refuse(name, arguments, *expected, code=2, **options):
         print("        " + "; ".join(problems))
 
 
-def write_idx(folder, split, count):
-    folder.mkdir(exist_ok=True)
-    pixels = bytes((37 * i * i + 11 * i + i // 7) % 256 for i in range(count * 256))
-    (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 16, 16) + pixels)
-    (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) +
-                                                        bytes(i % 4 for i in range(count)))
-
-
 def prepare():
-    write_idx(Path("raw"), "train", 64)
-    write_idx(Path("raw"), "t10k", 16)
+    write_idx("raw", "train", 64, 16)
+    write_idx("raw", "t10k", 16, 16)
     for name, text in (("tokenizer", TOKENIZER), ("teacher", TEACHER), ("student", STUDENT)):
         Path(f"{name}.yaml").write_text(text)
     for split in ("train", "test"):
@@ -141,8 +112,16 @@ def configuration():
            ["train", "-c", "student.yaml", *fresh, "quant.weights.group_size=24"], "24", "32")
     refuse("pattern that matches nothing", ["train", "-c", "student.yaml", *fresh, "quant.ignore=[haed]"], "haed")
     refuse("missing configuration", ["train", "-c", "nowhere.yaml"], "nowhere.yaml")
+    different_ranks()
     if Path("runs/fresh").exists():
         failures.append("a refused configuration left runs/fresh")
+
+
+def different_ranks():
+    """One rank has another command line: all leave with the error, and none waits for the others."""
+    rank = [program.bitlaw, "train", "-c", "teacher.yaml", "run.name=fresh"]
+    refuse("ranks with different configurations", [*rank[1:], ":", "-np", "1", *rank, "optim.lr=0.5"],
+           "not the same on all ranks", "rank 1: optim.lr was", "0.5", ranks=1)
 
 
 def shards():
@@ -152,7 +131,7 @@ def shards():
     refuse("truncated shard", [*fresh, damaged_copy("short", lambda path: os.truncate(path, 2000))], "truncated")
     refuse("bit-flipped shard", [*fresh, damaged_copy("flipped", flip_bit)], "checksum")
     refuse("tokens of another tokenizer", [*fresh, "tokenizer.from=runs/tokenizer2"], "tokenizer")
-    write_idx(Path("empty"), "train", 0)
+    write_idx("empty", "train", 0, 16)
     refuse("empty data set", ["data", "import", "empty", "--split", "train", "--out", "images/empty"], "empty")
     refuse("images that are none", ["data", "import", "runs", "--out", "images/none"], "runs")
 
@@ -179,6 +158,59 @@ def runs():
         failures.append("runs/teacher changed")
 
 
+def longer_runs():
+    """The mark "finished" is of the steps that were asked for; a refused start touches nothing."""
+    constant = ["train", "-c", "teacher.yaml", "run.name=longer", "schedule.kind=constant"]
+    mark = Path("runs/longer/finished")
+    must_work(*constant)
+    refuse("fewer steps than were made", [*constant, "train.max_steps=1"], "train.max_steps: 1", "made 2 steps")
+    refuse("another cosine schedule", ["train", "-c", "teacher.yaml", "train.max_steps=4"], "train.max_steps: 4")
+    if Path("runs/teacher/config.yaml").read_text().find("max_steps: 4") >= 0 or not mark.exists():
+        failures.append("a refused start changed a run folder")
+    must_work(*constant, "train.max_steps=4", "--stop-at", "3", code=75)
+    if mark.exists():
+        failures.append("a run that was extended and stopped is marked finished")
+    must_work(*constant, "train.max_steps=4")
+    if not mark.exists() or json.loads(mark.read_text())["step"] != 4:
+        failures.append("a run that was extended and finished is not marked finished at its last step")
+
+
+def models():
+    refuse("path with a name too long", ["inspect", "n" * 300], "File name too long")
+    refuse("tokenizer of a tokenizer", ["export", "runs/tokenizer", "--out", "pair", "--with-tokenizer"], "itself")
+    os.rename("runs/tokenizer", "tokenizer-of-the-student")
+    shutil.copytree("runs/tokenizer2", "runs/tokenizer")
+    refuse("tokenizer that was replaced", ["export", "runs/student", "--out", "pair", "--with-tokenizer"],
+           "parameter_hash", "runs/tokenizer")
+    shutil.rmtree("runs/tokenizer")
+    must_work("export", "tokenizer-of-the-student", "--out", "tokenizer.export")
+    shutil.copytree("tokenizer.export", "runs/tokenizer")  # an export will do
+    if Path("pair").exists():
+        failures.append("a refused export made its folder")
+    must_work("export", "runs/student", "--out", "pair", "--with-tokenizer")
+    must_work("verify", "pair/tokenizer.h5", "--against", "tokenizer-of-the-student")
+    shutil.rmtree("runs/tokenizer")
+    os.rename("tokenizer-of-the-student", "runs/tokenizer")
+    must_work("export", "runs/teacher", "--ema", "--out", "averages")
+    refuse("averages of an export of trained weights", ["eval", "pair", "--ema"], "--ema", "pair/model.h5")
+    refuse("trained weights of an export of averages",
+           ["train", "-c", "student.yaml", "run.name=fresh", "distill.teacher=averages", "distill.teacher_weights=model"],
+           "distill.teacher_weights", "averages/model.h5")
+    must_work("train", "-c", "student.yaml", "run.name=fresh", "distill.teacher=averages", "--dry-run")
+    figures = json.loads(must_work("eval", "averages", "--teacher", "runs/teacher", "--teacher-weights", "ema", "--json"))
+    if (figures["weights"], figures["teacher_weights"]) != ("ema", "ema"):
+        failures.append(f"eval of an export of averages says {figures}")
+    os.makedirs("occupied/model.h5/folder")
+    refuse("export over a folder", ["export", "runs/student", "--out", "occupied"], "occupied/model.h5")
+    shutil.copytree("runs/teacher", "renamed")
+    for path in (Path("runs/teacher"), Path("renamed"), Path("renamed/checkpoints/step-00000002")):
+        if not json.loads(must_work("inspect", path.resolve(), "--json", cwd="/"))["finished"]:
+            failures.append(f"inspect does not see from elsewhere that {path} is finished")
+    os.remove("renamed/finished")
+    if json.loads(must_work("inspect", "renamed", "--json"))["finished"]:
+        failures.append("inspect looks for the mark of renamed in runs/teacher")
+
+
 def disks():
     refuse("folder that cannot be made", ["train", "-c", "teacher.yaml", "run.name=fresh", "run.dir=/proc/runs"],
            "/proc/runs")
@@ -203,7 +235,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-bad-input-") as folder:
         os.chdir(folder)
         prepare()
-        for part in (configuration, shards, runs, disks):
+        for part in (configuration, shards, runs, longer_runs, models, disks):
             part()
         os.chdir("/")
     if failures:

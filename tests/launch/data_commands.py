@@ -7,36 +7,19 @@ import json
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-BITLAW, MPIEXEC = sys.argv[1:3]
-ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1",
-                   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+
+program = Program(*sys.argv[1:3])
+run = program.run
 SAMPLES = 50
-TOKENIZER = """
-run: {name: tokenizer, seed: 1}
-task: {kind: tokenizer}
-data: {train: images, validation: images}
-model:
-  family: vq
-  vq: {image_channels: 1, base_channels: 8, channel_multipliers: [1, 1, 1], res_blocks: 1, attention: false,
-       middle: false, group_norm_groups: 4, latent_channels: 4, codebook_size: 32, patch_nums: [1, 2, 4],
-       phi_convolutions: 3}
-train: {global_batch_size: 8, micro_batch_size: 8, max_steps: 2, precision: fp32}
-eval: {samples: 8, micro_batch_size: 4}
-"""
-
-
-def run(*arguments, ranks=0):
-    command = [BITLAW, *arguments]
-    if ranks:
-        command = [MPIEXEC, "-np", str(ranks), *command]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+TOKENIZER = TINY_TOKENIZER + "data: {train: images, validation: images}\n"
 
 
 def expect(done, code, *texts):
@@ -49,20 +32,12 @@ def expect(done, code, *texts):
     return done.stdout
 
 
-def write_idx(folder):
-    folder.mkdir()
-    pixels = bytes((37 * i * i + 11 * i + i // 7) % 256 for i in range(SAMPLES * 144))
-    (folder / "train-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, SAMPLES, 12, 12) + pixels)
-    (folder / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, SAMPLES) +
-                                                     bytes(i % 4 for i in range(SAMPLES)))
-
-
 def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def importing():
-    write_idx(Path("raw"))
+    write_idx("raw", "train", SAMPLES, 12)
     command = ["data", "import", "raw", "--size", "16", "--samples-per-shard", "8", "--out", "images"]
     expect(run(*command), 0, "images: 50 images of [1, 16, 16], 4 classes, 7 shards")
     before = contents("images")
@@ -123,30 +98,43 @@ def tokenizing():
     assert not Path("other").exists()
 
 
-def interrupted(command, started):
-    process = subprocess.Popen([BITLAW, *command], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
+def interrupted(command, started, sign=signal.SIGTERM, ranks=0):
+    """The signal goes to the program itself, or to its last rank."""
+    process = program.start(*command, ranks=ranks, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not started() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
-    process.send_signal(signal.SIGTERM)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]) if ranks else process.pid, sign)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def stopping():
-    """SIGTERM while the temporary folder is there: code 75, and nothing is left."""
+    """SIGTERM and Ctrl-C while the temporary folder is there: code 75, and nothing is left."""
     source = "/usr/share/datasets/fashion-mnist"
     began = lambda: any(Path(".").glob("fashion.tmp-*"))
     command = ["data", "import", source, "--samples-per-shard", "100", "--threads", "1", "--out", "fashion"]
-    expect(interrupted(command, began), 75, "was stopped")
-    assert not any(Path(".").glob("fashion*")), list(Path(".").glob("fashion*"))
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        expect(interrupted(command, began, sign), 75, "was stopped")
+        assert not any(Path(".").glob("fashion*")), list(Path(".").glob("fashion*"))
+
+
+def stopping_ranks():
+    """One shard on two ranks: the one that has none is heard long before the other has finished."""
+    write_idx("many", "train", 20000, 16)
+    expect(run("data", "import", "many", "--out", "many.images"), 0)
+    command = ["data", "tokenize", "--tokenizer", "runs/tokenizer", "--in", "many.images", "--samples-per-shard",
+               "20000", "--out", "many.tokens"]
+    began = lambda: any(Path(".").glob("many.tokens.tmp-*"))
+    expect(interrupted(command, began, ranks=2), 75, "tokenising was stopped")
+    assert not any(Path(".").glob("many.tokens*")), list(Path(".").glob("many.tokens*"))
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-data-commands-") as folder:
         os.chdir(folder)
-        for part in (importing, inspecting, verifying, tokenizing, stopping):
+        for part in (importing, inspecting, verifying, tokenizing, stopping, stopping_ranks):
             part()
         os.chdir("/")
 

@@ -11,6 +11,7 @@
 #include "distill/tasks/var_task.h"
 #include "launch/model_export.h"
 #include "launch/training_run.h"
+#include "launch/training_sources.h"
 #include "tests/data/shard_samples.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/comm/thread_group.h"
@@ -43,7 +44,8 @@ class Evaluation : public testing::Test {
     student.quant.method = quant::Method::lsq;
     student.quant.weights.num_bits = 2;
     run(student);
-    export_model(load_model(path("student"), Weights::model), Weights::model, *folder_ / "model.h5");
+    export_model(load_model(path("student")), *folder_ / "model.h5");
+    export_model(load_model(path("teacher"), wish_of_flag(true)), *folder_ / "averages.h5");
   }
   static void TearDownTestSuite() { delete folder_; }
 
@@ -89,6 +91,7 @@ class Evaluation : public testing::Test {
     config.model.width = 32;
     config.model.ada_lin_gamma = 0.5;
     config.optim.lr = 1e-2;
+    config.train.ema_decay = 0.5;
     return config;
   }
   static void run(const trainer::RunConfig& config) {
@@ -199,6 +202,37 @@ TEST_F(Evaluation, DumpedLogitsGiveTheFigures) {
   EXPECT_NEAR(figures[2].second, mean((q.exp() * (q - p)).sum(-1)), 1e-7);
   EXPECT_EQ(figures[3].second, mean(q.argmax(-1).eq(p.argmax(-1)).to(at::kDouble)));
   EXPECT_EQ(figures[4].second, mean(q.argmax(-1).eq(tokens).to(at::kDouble)));
+}
+
+TEST_F(Evaluation, AnExportIsOfTheWeightsItWasMadeWith) {
+  EvaluationRequest request = request_of("averages.h5");
+  EXPECT_EQ(prepare_evaluation(request).origin.weights, Weights::ema);
+  const Figures averages = figures_of(request);
+  request.weights = wish_of_flag(true);
+  EXPECT_EQ(figures_of(request), averages);
+  request.model = path("teacher");
+  EXPECT_EQ(figures_of(request), averages);
+  EXPECT_NE(figures_of(request_of("teacher")), averages);
+  request.model = path("model.h5");
+  EXPECT_THAT(
+      message_of([&] { prepare_evaluation(request); }),
+      AllOf(HasSubstr("--ema: moving averages are asked for"), HasSubstr("holds the trained weights")));
+}
+
+TEST_F(Evaluation, ATeachersExportHoldsWhatTheConfigurationSays) {
+  EvaluationRequest request = request_of("student");
+  request.teacher = path("averages.h5");  // nothing is said about its weights
+  EXPECT_EQ(prepare_evaluation(request).teacher->weights, Weights::ema);
+  request.teacher_weights = distill::TeacherWeights::model;
+  EXPECT_THAT(message_of([&] { prepare_evaluation(request); }), HasSubstr("--teacher-weights: trained"));
+  trainer::RunConfig config = var_config("other");
+  config.distill.teacher = path("averages.h5");
+  EXPECT_TRUE(load_training_sources(config).teacher.has_value());  // teacher_weights is ema
+  config.distill.teacher_weights = distill::TeacherWeights::model;
+  EXPECT_THAT(message_of([&] { load_training_sources(config); }),
+              HasSubstr("distill.teacher_weights: trained weights are asked for"));
+  config.distill.teacher = path("model.h5");
+  EXPECT_TRUE(load_training_sources(config).teacher.has_value());
 }
 
 TEST_F(Evaluation, WhatDoesNotFitIsRefused) {

@@ -9,9 +9,14 @@
 #include <string>
 
 #include "launch/commands/command.h"
+#include "quant/bits.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
+#include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
+#include "trainer/checkpoint.h"
+#include "trainer/comm/thread_group.h"
+#include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -54,27 +59,27 @@ class ModelExport : public testing::TestWithParam<std::int64_t> {
 
 TEST_P(ModelExport, IsProvedEqualAndNamesWhatItHolds) {
   const LoadedModel trained = make_trained(small_config(GetParam()), 3);
-  const VerifyReport report = export_model(trained, Weights::model, folder_ / "model.h5");
+  const VerifyReport report = export_model(trained, folder_ / "model.h5");
   EXPECT_EQ(report.packed_layers,
             2 * 5 + 1);  // qkv, proj, fc1, fc2, ada_lin of two blocks; ada_lin of the head
   EXPECT_GT(report.other_tensors, 0);
-  EXPECT_EQ(exported_weights(folder_ / "model.h5"), Weights::model);
-  const LoadedModel rebuilt = load_model(folder_ / "model.h5", Weights::model);
+  const LoadedModel rebuilt = load_model(folder_ / "model.h5");
   EXPECT_TRUE(rebuilt.origin.is_export);
+  EXPECT_EQ(rebuilt.origin.weights, Weights::model);
   EXPECT_EQ(rebuilt.origin.parameter_hash, trained.origin.parameter_hash);
   EXPECT_FALSE(fs::exists(folder_ / "model.h5.unverified"));
 }
 
 TEST_P(ModelExport, OneChangedMasterIsFound) {
   const trainer::RunConfig config = small_config(GetParam());
-  export_model(make_trained(config, 3), Weights::model, folder_ / "model.h5");
+  export_model(make_trained(config, 3), folder_ / "model.h5");
   LoadedModel other = make_trained(config, 3);
   {
     const at::NoGradGuard no_grad;
     quant::linear_layers(*other.model).front().second->weight.neg_();
   }
   try {
-    verify_model(other, folder_ / "model.h5");
+    verify_model(other, load_model(folder_ / "model.h5"));
     FAIL() << "was accepted";
   } catch (const VerifyError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("codes differ"));
@@ -83,9 +88,42 @@ TEST_P(ModelExport, OneChangedMasterIsFound) {
 
 TEST_P(ModelExport, AnotherRunsHashIsFound) {
   LoadedModel trained = make_trained(small_config(GetParam()), 3);
-  export_model(trained, Weights::model, folder_ / "model.h5");
+  export_model(trained, folder_ / "model.h5");
   trained.origin.parameter_hash = "0";
-  EXPECT_THROW(verify_model(trained, folder_ / "model.h5"), VerifyError);
+  EXPECT_THROW(verify_model(trained, load_model(folder_ / "model.h5")), VerifyError);
+}
+
+TEST_P(ModelExport, TheFileHasTheBitsOfTheRunWhateverItSays) {
+  const LoadedModel trained = make_trained(small_config(GetParam()), 3);
+  export_model(trained, folder_ / "model.h5");
+  quant::PackedModel packed = quant::read_native(folder_ / "model.h5");
+  const std::int64_t bits = quant::count_bits(*trained.model, quant::RestType::bfloat16).model_bits();
+  EXPECT_EQ(packed.attributes.at("model_bits"), std::to_string(bits));
+  packed.attributes.erase("model_bits");  // the format does not ask for it
+  quant::write_native(folder_ / "silent.h5", packed);
+  EXPECT_EQ(export_size(load_model(folder_ / "silent.h5")).bits.model_bits(), bits);
+}
+
+TEST(ModelExportWithoutCodes, HasTheBitsOfTheRunToo) {
+  const test::TemporaryFolder folder;
+  trainer::RunConfig config = small_config(3);
+  config.quant.ignore = {"*"};
+  const LoadedModel trained = make_trained(config, 3);
+  export_model(trained, folder / "model.h5");
+  const quant::BitCount run = quant::count_bits(*trained.model, config.quant.rest_dtype);
+  const quant::BitCount file = export_size(load_model(folder / "model.h5")).bits;
+  EXPECT_DOUBLE_EQ(file.bits_per_weight(), run.bits_per_weight());
+  EXPECT_EQ(file.model_bits(), run.model_bits());
+}
+
+TEST(ModelExportWithoutCodes, ACheckpointWithoutItsTextsIsNamed) {
+  const test::TemporaryFolder folder;
+  const auto alone = trainer::make_serial_collective();
+  trainer::CheckpointWriter writer({.folder = folder / "checkpoints", .asynchronous = false}, *alone);
+  writer.save({1, {}, {{"config", trainer::write_config(small_config(3))}}});
+  writer.finish();
+  EXPECT_THAT(test::message_of([&] { load_model(folder.path()); }),
+              testing::AllOf(testing::HasSubstr("num_classes is ''"), testing::HasSubstr("step-00000001")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Bits, ModelExport, testing::Values(2, 3, 4, 8));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "tests/quant/toy_model.h"
 
@@ -70,6 +71,23 @@ TEST(CountBits, ChannelAndTensorScales) {
   prepare(model, config, ScaleInit::from_weights);
   // Channels of fc1 (128) and ada_lin (96), one scale for each fc2, twice.
   EXPECT_EQ(count_bits(model, RestType::bfloat16).scale_bits, 16 * 2 * (128 + 96 + 1));
+}
+
+TEST(CountBits, OfAPackedModelIsThatOfTheModel) {
+  for (const bool symmetric : {true, false}) {
+    ToyModel model;
+    QuantConfig config = config_of(5);
+    config.weights.symmetric = symmetric;
+    prepare(model, config, ScaleInit::from_weights);
+    const BitCount live = count_bits(model, RestType::bfloat16);
+    const BitCount packed = count_bits(pack_model(model, RestType::bfloat16));
+    EXPECT_EQ(packed.quantised_weights, live.quantised_weights);
+    EXPECT_EQ(packed.code_bits, live.code_bits);
+    EXPECT_EQ(packed.scale_bits, live.scale_bits);
+    EXPECT_EQ(packed.zero_point_bits, live.zero_point_bits);
+    EXPECT_EQ(packed.rest_values, live.rest_values);
+    EXPECT_EQ(packed.rest_bits, live.rest_bits);
+  }
 }
 
 TEST(CountBits, WithoutQuantisationEverythingIsRest) {

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "data/formats/input_error.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
 using data::InputError;
+using test::message_of;
 using testing::HasSubstr;
 
 SpecConfig bits(std::int64_t num_bits) {
@@ -59,16 +61,6 @@ TEST(WeightSpec, GroupSizeAloneMeansGroups) {
   SpecConfig channel = bits(4);
   channel.strategy = Strategy::channel;
   EXPECT_EQ(weight_spec(size, channel).to_string(), "int4.g32.sym");
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(WeightSpec, ContradictionsAreRefused) {

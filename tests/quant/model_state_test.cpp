@@ -11,10 +11,12 @@
 #include "quant/bits.h"
 #include "quant/prepare.h"
 #include "tests/quant/toy_model.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
+using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -28,16 +30,6 @@ QuantConfig config_of(bool symmetric) {
   config.weights.group_size = 32;
   config.ignore = {"head"};
   return config;
-}
-
-template <class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const data::InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(ModelState, FileGivesTheWeightsThatWereTrained) {

@@ -231,6 +231,21 @@ TEST(TokenQuantisation, EqualsQuantisingEachRowByItsOwnScale) {
   }
 }
 
+TEST(TokenQuantisation, ARowWithAnInfinityIsNaNAndTheOthersAreNot) {
+  for (const std::string spec : {"int8.token.sym", "int8.token.asym"}) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      for (const std::int64_t column : {2, 36}) {  // in the vector part and in the rest
+        at::Tensor x = normal_tensor({3, 37}, 15);
+        x[1][column] = std::numeric_limits<float>::infinity();
+        x[2][column] = -std::numeric_limits<float>::infinity();
+        const at::Tensor seen = fake_quantise_tokens(x.to(type), QuantSpec::parse(spec));
+        EXPECT_TRUE(at::isfinite(seen[0]).all().item<bool>()) << spec;
+        EXPECT_TRUE(at::isnan(seen.narrow(0, 1, 2)).all().item<bool>()) << spec;
+      }
+    }
+  }
+}
+
 TEST(TokenQuantisation, PassesTheGradient) {
   const at::Tensor x = normal_tensor({4, 9}, 13).requires_grad_();
   const at::Tensor grad = normal_tensor({4, 9}, 14);

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "data/formats/input_error.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
 using data::InputError;
+using test::message_of;
 using testing::HasSubstr;
 
 std::vector<QuantSpecFields> all_combinations() {
@@ -109,16 +111,6 @@ TEST(QuantSpec, OtherTextsAreRefused) {
                            "fp4.g64.sym"}) {
     EXPECT_THROW(QuantSpec::parse(text), InputError) << text;
   }
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(QuantSpec, MessagesNameValueReasonAndRemedy) {

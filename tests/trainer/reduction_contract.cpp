@@ -83,8 +83,8 @@ TEST_P(ReductionContract, EvaluationHasTheSameBitsOnAnyNumberOfRanks) {
     const auto serial = make_serial_collective();
     const auto dataset = test::toy_dataset(45);
     for (const auto& config : {eval_config(40, 6), eval_config(3, 50), eval_config(1000, 5)}) {
-      const auto one = evaluate(task, *dataset, config, Precision::fp32, *serial);
-      const auto all = evaluate(task, *dataset, config, Precision::fp32, c);
+      const auto one = evaluate(task, *dataset, {config, Precision::fp32}, *serial);
+      const auto all = evaluate(task, *dataset, {config, Precision::fp32}, c);
       EXPECT_TRUE(at::equal(one.at("loss_sum"), all.at("loss_sum")));
       EXPECT_EQ(all.scalar("samples"), static_cast<double>(std::min<std::int64_t>(45, config.samples)));
       EXPECT_EQ(all.scalar("last"), all.scalar("samples") - 1.0);
@@ -104,7 +104,7 @@ TEST_P(ReductionContract, EvaluationOfNothingIsTheUsersMistake) {
       data::DatasetInfo info_;
     };
     test::ToyTask task;
-    EXPECT_THROW(evaluate(task, Empty(), eval_config(1, 1), Precision::fp32, c), data::InputError);
+    EXPECT_THROW(evaluate(task, Empty(), {eval_config(1, 1), Precision::fp32}, c), data::InputError);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "data/formats/input_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/write_limit.h"
 
 namespace bitlaw::trainer {
 
@@ -44,6 +45,23 @@ TEST(StepLog, CutsWhatWillBeMadeAgainAndWhatACrashLeft) {
   std::ofstream(path, std::ios::app) << "{\"step\":2";
   const StepLog log(path, 3);
   EXPECT_EQ(read(path), kept + "{\"step\":3,\"samples_seen\":96,\"wall_time\":1.0}\n");
+}
+
+TEST(StepLog, LinesThatDoNotFitAreWrittenLater) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "metrics.jsonl";
+  StepLog log(path, 0);
+  EXPECT_EQ(log.append({{1, 32, 1.0, {}}}), "");
+  const std::string first = read(path);
+  {
+    const test::WriteLimit full(first.size() + 10);
+    EXPECT_NE(log.append({{2, 64, 2.0, {}}}), "");
+    EXPECT_EQ(read(path), first);
+  }
+  EXPECT_EQ(log.append({{3, 96, 3.0, {}}}), "");
+  EXPECT_EQ(read(path), first +
+                            "{\"step\":2,\"samples_seen\":64,\"wall_time\":2.0}\n"
+                            "{\"step\":3,\"samples_seen\":96,\"wall_time\":3.0}\n");
 }
 
 TEST(StepLog, AFolderThatIsNotThereIsTheUsersError) {

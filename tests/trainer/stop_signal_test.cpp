@@ -21,6 +21,19 @@ TEST(StopSignal, IsAFlagUntilTheSignalsAreInstalledAgain) {
   EXPECT_FALSE(stop_requested());
 }
 
+TEST(StopSignal, AnInterruptIsOneForThoseWhoAskForIt) {
+  const pid_t child = fork();
+  if (child == 0) {
+    install_stop_signals();
+    stop_at_interrupt();
+    std::raise(SIGINT);
+    _exit(stop_requested() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 TEST(StopSignal, ARepetitionOfOneWishIsOneWish) {
   install_stop_signals();
   std::raise(SIGUSR1);

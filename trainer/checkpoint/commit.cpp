@@ -1,6 +1,7 @@
 #include "trainer/checkpoint/commit.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,16 @@ void delete_checkpoint(const fs::path& folder, std::int64_t step, std::int64_t i
 
 }  // namespace
 
+std::int64_t take_incarnation(const fs::path& run_folder) {
+  const data::FileHandle lock(::open(run_folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.is_open() || ::flock(lock.get(), LOCK_EX) != 0) {
+    throw data::file_error(run_folder, "lock it", errno);
+  }
+  const std::int64_t number = newest_incarnation(run_folder / "checkpoints") + 1;
+  data::write_text_file(run_folder / "incarnation", std::to_string(number) + "\n");
+  return number;
+}
+
 void claim_incarnation(const fs::path& folder, std::int64_t incarnation) {
   check_incarnation(folder, incarnation);
   if (newest_incarnation(folder) < incarnation) {
@@ -122,6 +133,24 @@ void prune_checkpoints(const fs::path& folder, std::int64_t newest, const Retent
       delete_checkpoint(folder, steps[i], incarnation);
     }
   }
+}
+
+std::vector<fs::path> set_aside_later(const fs::path& folder, std::int64_t step, std::int64_t incarnation) {
+  std::vector<fs::path> names;
+  for (const std::int64_t later : list_checkpoints(folder).committed) {
+    if (later <= step) {
+      continue;
+    }
+    const std::string name = step_folder_name(later);
+    const fs::path aside = folder / ("left-" + std::to_string(incarnation) + "-" + name);
+    std::error_code error;
+    fs::rename(folder / name, aside, error);
+    if (error) {
+      throw data::file_error(folder / name, "rename it", error.value());
+    }
+    names.push_back(aside);
+  }
+  return names;
 }
 
 void remove_unfinished(const fs::path& folder, std::int64_t incarnation) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ class PartBuffer {
 
   void reserve(const CheckpointState& state);  // takes the memory that copy() of such a state needs
   void copy(const CheckpointState& state);
+  void set_texts(const std::map<std::string, std::string>& texts) { manifest_.texts = texts; }
   // Writes, flushes and checksums the part in `folder`, which is made when missing. InputError.
   ManifestPart write(const std::filesystem::path& folder) const;
   // Step, texts and the shapes of all tensors; the parts are left to the caller.

@@ -1,6 +1,8 @@
 // Reads checkpoints at any world size, and finds the newest one that is whole.
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "data/formats/input_error.h"
 #include "data/formats/tensor_io.h"
 #include "trainer/checkpoint.h"
@@ -17,8 +19,8 @@ namespace fs = std::filesystem;
 void read_part(const fs::path& path, int rank, const Manifest& manifest,
                std::map<std::string, at::Tensor>& tensors) {
   const data::TensorFile file = data::TensorFile::open(path);
-  for (const auto& [name, wanted] : manifest.tensors) {
-    at::Tensor& tensor = tensors.at(name);
+  for (auto& [name, tensor] : tensors) {
+    const ManifestTensor& wanted = manifest.tensors.at(name);
     const Share share = share_of(tensor.numel(), rank, manifest.world_size());
     if (share.count == 0) {
       continue;
@@ -35,8 +37,13 @@ void read_part(const fs::path& path, int rank, const Manifest& manifest,
   }
 }
 
-void verify(const fs::path& checkpoint) {
-  for (const ManifestPart& part : read_manifest(checkpoint).parts) {
+bool begins_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&name](const std::string& prefix) { return name.rfind(prefix, 0) == 0; });
+}
+
+void verify(const fs::path& checkpoint, const Manifest& manifest) {
+  for (const ManifestPart& part : manifest.parts) {
     verify_part(checkpoint, part);
   }
 }
@@ -58,14 +65,22 @@ fs::path checkpoint_path(const fs::path& folder, std::int64_t step) {
 }
 
 CheckpointState read_checkpoint(const fs::path& checkpoint) {
+  return read_checkpoint(checkpoint, {""});
+}
+
+CheckpointState read_checkpoint(const fs::path& checkpoint, const std::vector<std::string>& prefixes,
+                                Parts parts) {
   const Manifest manifest = read_manifest(checkpoint);
-  for (const ManifestPart& part : manifest.parts) {
-    verify_part(checkpoint, part);
+  if (parts == Parts::to_verify) {
+    verify(checkpoint, manifest);
   }
   CheckpointState state;
   state.step = manifest.step;
   state.texts = manifest.texts;
   for (const auto& [name, tensor] : manifest.tensors) {
+    if (!begins_with_any(name, prefixes)) {
+      continue;
+    }
     state.tensors.emplace(name, at::empty(tensor.shape, data::scalar_type_of(tensor.dtype)));
   }
   for (int rank = 0; rank < manifest.world_size(); ++rank) {
@@ -88,7 +103,7 @@ NewestCheckpoint newest_whole_checkpoint(const fs::path& folder) {
   for (auto step = content.committed.rbegin(); step != content.committed.rend(); ++step) {
     const fs::path path = checkpoint_path(folder, *step);
     try {
-      verify(path);
+      verify(path, read_manifest(path));
       newest.path = path;
       return newest;
     } catch (const data::InputError& error) {

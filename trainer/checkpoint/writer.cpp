@@ -5,11 +5,12 @@
 
 #include <bit>
 #include <chrono>
-#include <cstring>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "data/formats/file_io.h"
+#include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/checkpoint/background_task.h"
 #include "trainer/checkpoint/commit.h"
@@ -24,25 +25,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostFailures = 3;
 constexpr std::chrono::milliseconds kPatience{200};  // ranks meet at least so often while they wait
-constexpr std::int64_t kMessageBytes = 2048;
 
 enum class Phase { idle, writing, committing };
 enum class Progress : std::int64_t { done = 0, failed = 1, superseded = 2, busy = 3 };
-
-// The first non-empty message among the ranks; every rank calls it.
-std::string first_message(const std::string& mine, Collective& collective) {
-  at::Tensor text = at::zeros({kMessageBytes}, at::kByte);
-  std::memcpy(text.data_ptr(), mine.data(), std::min<std::size_t>(mine.size(), kMessageBytes - 1));
-  at::Tensor all = at::zeros({collective.size() * kMessageBytes}, at::kByte);
-  collective.all_gather(all, text).wait();
-  for (int rank = 0; rank < collective.size(); ++rank) {
-    const char* found = static_cast<const char*>(all.const_data_ptr()) + rank * kMessageBytes;
-    if (*found != '\0') {
-      return collective.size() == 1 ? found : "rank " + std::to_string(rank) + ": " + found;
-    }
-  }
-  return "";
-}
 
 std::string message_of(const std::exception_ptr& error) {
   try {
@@ -74,6 +59,7 @@ struct CheckpointWriter::Impl {
   ManifestPart part;  // of this rank; written by the thread, read when it is done
   int failures = 0;   // in a row
   bool last_failed = false;
+  bool confirmed = true;
   double pause = 0.0;
   BackgroundTask task;  // last: its thread uses what stands above
 
@@ -141,6 +127,9 @@ struct CheckpointWriter::Impl {
     if (phase == Phase::idle) {
       return true;
     }
+    if (!confirmed) {
+      return false;
+    }
     Progress mine = Progress::busy;
     if (task.wait_for(patience)) {
       mine = !task.error()                 ? Progress::done
@@ -189,6 +178,9 @@ struct CheckpointWriter::Impl {
   }
 
   void drain() {
+    if (!confirmed) {
+      throw std::logic_error("a checkpoint that was begun is not confirmed");
+    }
     while (!meet(kPatience)) {
     }
   }
@@ -205,13 +197,26 @@ void CheckpointWriter::reserve(const CheckpointState& state) {
 
 void CheckpointWriter::save(const CheckpointState& state) {
   const auto start = Clock::now();
+  begin(state);
+  confirm(state.texts);
+  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void CheckpointWriter::begin(const CheckpointState& state) {
+  const auto start = Clock::now();
   impl_->drain();
   impl_->buffer.copy(state);
   impl_->start_writing();
+  impl_->confirmed = false;
+  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void CheckpointWriter::confirm(const std::map<std::string, std::string>& texts) {
+  impl_->buffer.set_texts(texts);
+  impl_->confirmed = true;
   if (!impl_->options.asynchronous) {
     impl_->drain();
   }
-  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void CheckpointWriter::poll() {

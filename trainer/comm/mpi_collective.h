@@ -14,7 +14,7 @@
 
 namespace bitlaw::trainer {
 
-// MPI_Init_thread .. MPI_Finalize as an object; one per process, made first in main.
+// MPI_Init_thread .. MPI_Finalize as an object; one per process, made by Ranks (bootstrap.h).
 class MpiEnvironment {
  public:
   MpiEnvironment(int* argc, char*** argv);  // InputError when the library does not give MPI_THREAD_MULTIPLE

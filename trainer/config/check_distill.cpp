@@ -1,5 +1,6 @@
 // The loss between teacher and student, and keys that another task would ignore.
 #include <algorithm>
+#include <array>
 
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
@@ -61,6 +62,35 @@ void check_unused(const RunConfig& config, Problems& problems) {
   }
 }
 
+// Keys that only some losses read.
+bool reads(Loss loss, const std::string& key) {
+  if (key == "beta") {
+    return loss == Loss::jsd;
+  }
+  if (key == "alpha") {
+    return loss == Loss::skew_forward_kl || loss == Loss::skew_reverse_kl;
+  }
+  if (key == "head_mass") {
+    return loss == Loss::akl;
+  }
+  constexpr std::array kTopkld = {"top_k",       "head",        "tail",      "norm",
+                                  "lambda_head", "lambda_tail", "set_source"};
+  return loss == Loss::topkld || std::find(kTopkld.begin(), kTopkld.end(), key) == kTopkld.end();
+}
+
+void check_keys_of_other_losses(const DistillConfig& distill, Problems& problems) {
+  const std::string loss(data::enum_name(distill.loss));
+  for (const std::string& key : changed_keys(distill)) {
+    if (!reads(distill.loss, key)) {
+      problems.add("distill." + key + " is given with distill.loss: " + loss,
+                   key == "beta" && distill.loss == Loss::cakld
+                       ? "cakld measures its beta with the teacher, so the value would be ignored"
+                       : "this loss does not read it, so it would be ignored",
+                   "remove it, or choose the loss that it belongs to");
+    }
+  }
+}
+
 void check_topkld(const DistillConfig& distill, Problems& problems) {
   if (distill.norm == Norm::naive && distill.head == Direction::reverse &&
       distill.tail == Direction::forward) {
@@ -112,6 +142,7 @@ void check_distill(const RunConfig& config, Problems& problems) {
     check_unused(config, problems);
     return;
   }
+  check_keys_of_other_losses(config.distill, problems);
   if (config.distill.loss == Loss::topkld) {
     check_topkld(config.distill, problems);
   }

@@ -26,7 +26,8 @@ void check_steps(const RunConfig& config, Problems& problems) {
   if (config.schedule.warmup_steps > config.train.max_steps) {
     problems.add("schedule.warmup_steps: " + std::to_string(config.schedule.warmup_steps) +
                      " is more than train.max_steps: " + std::to_string(config.train.max_steps),
-                 "the learning rate would never reach optim.lr", "shorten the warm-up");
+                 "the learning rate would never reach optim.lr",
+                 "shorten the warm-up, for example schedule.warmup_steps=0");
   }
   const CheckpointConfig& checkpoint = config.checkpoint;
   if (checkpoint.keep_every > 0 &&

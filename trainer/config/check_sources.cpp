@@ -16,6 +16,13 @@ void check_name(const RunSection& run, Problems& problems) {
   }
 }
 
+void check_device(const RunSection& run, Problems& problems) {
+  if (run.device == Device::cuda) {
+    problems.add("run.device: cuda", "this build computes on the CPU; the record of the run would be false",
+                 "set it to auto or cpu");
+  }
+}
+
 void require(const std::string& value, const std::string& key, const std::string& why,
              const std::string& remedy, Problems& problems) {
   if (value.empty()) {
@@ -73,6 +80,7 @@ void check_family(const RunConfig& config, Problems& problems) {
 
 void check_sources(const RunConfig& config, Problems& problems) {
   check_name(config.run, problems);
+  check_device(config.run, problems);
   require(config.data.train, "data.train", "there is nothing to train on",
           "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
   require(config.data.validation, "data.validation", "the model is evaluated at the end of every run",

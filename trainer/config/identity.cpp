@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "data/formats/input_error.h"
 #include "trainer/config/field_kinds.h"
 #include "trainer/config/yaml_tree.h"
 
@@ -60,6 +61,23 @@ std::vector<std::string> identity_differences(const std::string& started_with, c
     }
   }
   return result;
+}
+
+void require_same_identity(const std::string& started_with, const std::string& now,
+                           const std::string& checkpoint) {
+  if (started_with == now) {
+    return;
+  }
+  std::string differences;
+  for (const std::string& difference : identity_differences(started_with, now)) {
+    differences.append(differences.empty() ? "" : "; ").append(difference);
+  }
+  if (!differences.empty()) {
+    throw data::InputError(
+        checkpoint + ": checkpoint of another run (" + differences + ")",
+        "continuing it would give weights that no configuration describes",
+        "restore the configuration, choose another run.name, or start from it with model.init");
+  }
 }
 
 }  // namespace bitlaw::trainer

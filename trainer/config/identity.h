@@ -11,4 +11,8 @@ namespace bitlaw::trainer {
 // Empty when they agree. InputError when a text is not YAML.
 std::vector<std::string> identity_differences(const std::string& started_with, const std::string& now);
 
+// InputError naming `checkpoint` and every key that differs.
+void require_same_identity(const std::string& started_with, const std::string& now,
+                           const std::string& checkpoint);
+
 }  // namespace bitlaw::trainer

@@ -143,8 +143,11 @@ void apply_override(YamlTree& tree, const std::string& assignment, Problems& pro
                  "write section.key=value");
     return;
   }
-  const YamlTree value =
-      parse_yaml(assignment.substr(equals + 1), "command line, " + path, problems, Lines::hidden);
+  std::string text = assignment.substr(equals + 1);
+  if (text.starts_with('*')) {  // a pattern of names, not YAML's reference to an anchor
+    text = '"' + text + '"';
+  }
+  const YamlTree value = parse_yaml(text, "command line, " + path, problems, Lines::hidden);
   YamlTree* at = &tree;
   for (const std::string& part : parts) {
     YamlTree* next = descend(*at, part);

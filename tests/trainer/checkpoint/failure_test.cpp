@@ -4,11 +4,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "data/formats/input_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/write_limit.h"
 #include "tests/trainer/checkpoint/states.h"
-#include "tests/trainer/checkpoint/write_limit.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint/commit.h"
 #include "trainer/comm/thread_group.h"
 
 namespace bitlaw::trainer::test {
@@ -16,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using bitlaw::test::TemporaryFolder;
+using bitlaw::test::WriteLimit;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -123,6 +128,22 @@ TEST(Incarnation, RanksOfAnEarlierStartCannotCommit) {
   EXPECT_THAT(error_of([&] { const CheckpointWriter late(first, *collective); }),
               HasSubstr("has taken over"));
   EXPECT_EQ(read_file(folder / "incarnation"), "2\n");
+}
+
+TEST(Incarnation, StartsAtOneMomentGetDifferentNumbers) {
+  const TemporaryFolder folder;
+  constexpr int kStarts = 8;
+  std::vector<std::int64_t> numbers(kStarts);
+  std::vector<std::thread> starts;
+  for (int i = 0; i < kStarts; ++i) {
+    starts.emplace_back([&, i] { numbers[static_cast<std::size_t>(i)] = take_incarnation(folder.path()); });
+  }
+  for (std::thread& start : starts) {
+    start.join();
+  }
+  std::sort(numbers.begin(), numbers.end());
+  EXPECT_THAT(numbers, ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+  EXPECT_EQ(read_file(folder / "incarnation"), "8\n");
 }
 
 TEST(Incarnation, UnfinishedFoldersOfEarlierStartsAreRemoved) {

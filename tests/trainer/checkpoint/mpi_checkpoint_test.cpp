@@ -5,8 +5,8 @@
 
 #include "data/formats/input_error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/write_limit.h"
 #include "tests/trainer/checkpoint/states.h"
-#include "tests/trainer/checkpoint/write_limit.h"
 #include "trainer/checkpoint.h"
 #include "trainer/comm/mpi_collective.h"
 #include "trainer/comm/thread_group.h"
@@ -94,7 +94,7 @@ TEST(MpiCheckpoint, AFullDiskOfOneRankStopsAllWithItsName) {
   writer.finish();
   std::string message;
   try {
-    std::optional<WriteLimit> limit;
+    std::optional<bitlaw::test::WriteLimit> limit;
     if (collective->rank() == full) {
       limit.emplace(512);
     }

@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
 #include "data/formats/input_error.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/trainer/checkpoint/states.h"
@@ -173,6 +177,35 @@ TEST(Checkpoint, AStepThatIsThereIsReplaced) {
   writer.finish();
   EXPECT_TRUE(same_state(read_checkpoint(folder / "c/step-00000005"), other));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder / "c"), fs::directory_iterator()), 2);
+}
+
+TEST(Checkpoint, IsNotCommittedBeforeItIsConfirmed) {
+  const TemporaryFolder folder;
+  CheckpointWriter::Options options;
+  options.folder = folder / "c";
+  const auto collective = make_serial_collective();
+  CheckpointWriter writer(options, *collective);
+  CheckpointState state = make_state(5);
+  state.texts.clear();
+  writer.begin(state);
+  EXPECT_THROW(writer.finish(), std::logic_error);
+  for (int i = 0; i < 20; ++i) {
+    writer.poll();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_THAT(committed_steps(folder / "c"), ElementsAre());
+  writer.confirm(make_state(5).texts);
+  writer.finish();
+  EXPECT_TRUE(same_state(read_checkpoint(folder / "c/step-00000005"), make_state(5)));
+}
+
+TEST(Checkpoint, PrefixesChooseWhatIsRead) {
+  const TemporaryFolder folder;
+  save_steps(folder / "c", {5}, 3);
+  CheckpointState wanted = make_state(5);
+  std::erase_if(wanted.tensors, [](const auto& entry) { return entry.first.rfind("model/", 0) != 0; });
+  ASSERT_LT(wanted.tensors.size(), make_state(5).tensors.size());
+  EXPECT_TRUE(same_state(read_checkpoint(folder / "c/step-00000005", {"model/"}), wanted));
 }
 
 TEST(Checkpoint, AFolderThatCannotBeMadeIsReported) {

@@ -138,8 +138,13 @@ TEST(Check, LossesThatCollapseOrVanish) {
                                 HasSubstr("0.32"), HasSubstr("use norm: generalised"))));
   EXPECT_THAT(problems_with({"distill={head: reverse, tail: forward, norm: generalised}"}), IsEmpty());
   EXPECT_THAT(problems_with({"distill={head: forward, tail: reverse, norm: naive}"}), IsEmpty());
-  EXPECT_THAT(problems_with({"distill={loss: forward_kl, head: reverse, tail: forward, norm: naive}"}),
-              IsEmpty());
+  EXPECT_THAT(
+      problems_with({"distill={loss: forward_kl, top_k: 20}"}),
+      ElementsAre(HasSubstr("distill.top_k is given with distill.loss: forward_kl [this loss does not "
+                            "read it, so it would be ignored]")));
+  EXPECT_THAT(problems_with({"distill={loss: cakld, beta: 0.1}"}),
+              ElementsAre(HasSubstr("cakld measures its beta with the teacher")));
+  EXPECT_THAT(problems_with({"distill={loss: jsd, beta: 0.1}"}), IsEmpty());
   EXPECT_THAT(problems_with({"distill.head=none"}), ElementsAre(HasSubstr("distill.head: none")));
   EXPECT_THAT(problems_with({"distill={lambda_head: 0, lambda_tail: 0}"}),
               ElementsAre(HasSubstr("lambda_head: 0")));
@@ -150,6 +155,11 @@ TEST(Check, LossesThatCollapseOrVanish) {
               ElementsAre(HasSubstr("distill.alpha: 1")));
   EXPECT_THAT(problems_with({"distill.scale_weights=[0, 0]"}),
               ElementsAre(HasSubstr("scale_weights: [0, 0]")));
+}
+
+TEST(Check, ADeviceThatIsNotUsedIsNotRecorded) {
+  EXPECT_THAT(problems_with({"run.device=cuda"}), ElementsAre(HasSubstr("run.device: cuda")));
+  EXPECT_THAT(problems_with({"run.device=cpu"}), IsEmpty());
 }
 
 TEST(Check, ThrowsAllAtOnce) {

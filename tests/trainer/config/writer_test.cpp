@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "data/formats/input_error.h"
 #include "tests/trainer/config/perturb.h"
 #include "trainer/config/identity.h"
 #include "trainer/config/key_list.h"
@@ -99,6 +100,14 @@ TEST(Identity, DifferencesNameTheKeys) {
               testing::ElementsAre("inputs.data was 12 and is now 13", "optim.lr was 0.001 and is now 0.5",
                                    "quant.ignore was 0 elements and is now 1 elements",
                                    "quant.ignore.0 was not given and is now head"));
+}
+
+TEST(Identity, IsRequiredWithEveryDifferenceNamed) {
+  EXPECT_NO_THROW(require_same_identity("a: 1\n", "a: 1\n", "step-7"));
+  EXPECT_THAT([] { require_same_identity("a: 1\nb: {c: 2}\n", "a: 2\nb: {d: 2}\n", "step-7"); },
+              testing::ThrowsMessage<data::InputError>(
+                  HasSubstr("step-7: checkpoint of another run (a was 1 and is now 2; b.c was 2 and is now "
+                            "not given; b.d was not given and is now 2)")));
 }
 
 TEST(Reference, NamesEveryKey) {

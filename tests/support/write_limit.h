@@ -6,7 +6,7 @@
 #include <csignal>
 #include <mutex>
 
-namespace bitlaw::trainer::test {
+namespace bitlaw::test {
 
 // The limit is one of the process: where ranks are threads, it lasts until the last of them has left.
 class WriteLimit {
@@ -35,4 +35,4 @@ class WriteLimit {
   static inline rlimit before_{};
 };
 
-}  // namespace bitlaw::trainer::test
+}  // namespace bitlaw::test

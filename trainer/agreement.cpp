@@ -1,0 +1,72 @@
+#include "trainer/agreement.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "data/formats/input_error.h"
+#include "trainer/config/identity.h"
+
+namespace bitlaw::trainer {
+
+namespace {
+
+constexpr std::int64_t kMessageBytes = 2048;
+
+std::string text_of_rank_0(const std::string& mine, Collective& collective) {
+  at::Tensor size = at::full({1}, static_cast<std::int64_t>(mine.size()), at::kLong);
+  collective.broadcast(size, 0).wait();
+  std::string text(static_cast<std::size_t>(size.item<std::int64_t>()), ' ');
+  if (collective.rank() == 0) {
+    text = mine;
+  }
+  at::Tensor bytes = at::empty({size.item<std::int64_t>()}, at::kByte);
+  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  collective.broadcast(bytes, 0).wait();
+  std::memcpy(text.data(), bytes.const_data_ptr(), text.size());
+  return text;
+}
+
+}  // namespace
+
+std::string first_message(const std::string& mine, Collective& collective) {
+  at::Tensor text = at::zeros({kMessageBytes}, at::kByte);
+  std::memcpy(text.data_ptr(), mine.data(), std::min<std::size_t>(mine.size(), kMessageBytes - 1));
+  at::Tensor all = at::zeros({collective.size() * kMessageBytes}, at::kByte);
+  collective.all_gather(all, text).wait();
+  for (int rank = 0; rank < collective.size(); ++rank) {
+    const char* found = static_cast<const char*>(all.const_data_ptr()) + rank * kMessageBytes;
+    if (*found != '\0') {
+      return collective.size() == 1 ? found : "rank " + std::to_string(rank) + ": " + found;
+    }
+  }
+  return "";
+}
+
+bool decision_of_rank_0(bool mine, Collective& collective) {
+  at::Tensor decision = at::full({1}, mine ? 1 : 0, at::kLong);
+  collective.broadcast(decision, 0).wait();
+  return decision.item<std::int64_t>() != 0;
+}
+
+void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective) {
+  const std::string wanted = text_of_rank_0(yaml, collective);
+  std::string mine;
+  if (yaml != wanted) {
+    for (const std::string& difference : identity_differences(wanted, yaml)) {
+      mine.append(mine.empty() ? "" : "; ").append(difference);
+    }
+    if (mine.empty()) {
+      mine = "the text differs";
+    }
+  }
+  const std::string found = first_message(mine, collective);
+  if (!found.empty()) {
+    throw data::InputError(what + " is not the same on all ranks: " + found + " ('was' is rank 0's)",
+                           "ranks that work on different things make a model that no configuration describes",
+                           "give every rank the same files and the same command line");
+  }
+}
+
+}  // namespace bitlaw::trainer

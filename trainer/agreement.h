@@ -1,0 +1,21 @@
+// What all ranks must agree on before they act. Collective: every rank calls these in the same order.
+#pragma once
+
+#include <string>
+
+#include "trainer/comm/collective.h"
+
+namespace bitlaw::trainer {
+
+// The first non-empty message among the ranks, with its rank in front when there are several; "" when there
+// is none. Messages are cut at 2 KiB.
+std::string first_message(const std::string& mine, Collective& collective);
+
+// Rank 0's answer, on every rank.
+bool decision_of_rank_0(bool mine, Collective& collective);
+
+// InputError, on every rank, when `yaml` (a configuration, an identity) is not rank 0's: names a rank and the
+// keys that differ. `what` is what the text is, for the message.
+void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective);
+
+}  // namespace bitlaw::trainer
