@@ -246,7 +246,8 @@ PackedModel read_model(const fs::path& path, std::optional<Container> from) {
     return read_gguf(load_gguf(file), file.string());
   }
   if (!is_folder) {
-    throw InputError(path.string() + ": neither a folder nor a file called *.h5 or *.gguf",
+    throw InputError(path.string() + (fs::exists(path) ? ": neither a folder nor a file called *.h5 or *.gguf"
+                                                       : ": no such file or folder"),
                      "models are read from these", "name the folder of a model");
   }
   return read_folder_model(path, from);
