@@ -14,11 +14,13 @@ std::int64_t bits_of_rest(RestType type) {
 
 void count_weight(const Linear& linear, BitCount& count) {
   const Quantizer& quantizer = *linear.weight_quantizer();
+  const QuantSpec& spec = quantizer.spec();
   const std::int64_t scales = quantizer.scale().numel();
   count.quantised_weights += linear.weight.numel();
-  count.code_bits += linear.weight.numel() * quantizer.spec().bits();
-  count.scale_bits += scales * bits_of(quantizer.spec().fields().scale_dtype);
-  count.zero_point_bits += quantizer.spec().fields().symmetric ? 0 : scales * 8;
+  count.code_bits += linear.weight.numel() * spec.bits();
+  count.scale_bits += scales * bits_of(spec.fields().scale_dtype) * (spec.has_negative_scale() ? 2 : 1);
+  count.scale_bits += spec.has_global_scale() ? 32 : 0;
+  count.zero_point_bits += spec.has_zero_point() ? scales * bits_of(spec.fields().zero_point_dtype) : 0;
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "quant/kernels/fake_quant-inl.h"
 #include "quant/kernels/fake_quant_math.h"
+#include "quant/kernels/level_quant-inl.h"
 #include "quant/learned_scale.h"
 
 HWY_BEFORE_NAMESPACE();
