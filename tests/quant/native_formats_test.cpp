@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_file.h"
 #include "quant/affine.h"
 #include "quant/containers/native.h"
 #include "quant/levels.h"
