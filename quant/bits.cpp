@@ -15,8 +15,9 @@ std::int64_t bits_of_rest(RestType type) {
 void add_weight(const QuantSpec& spec, std::int64_t weights, std::int64_t scales, BitCount& count) {
   count.quantised_weights += weights;
   count.code_bits += weights * spec.bits();
-  count.scale_bits += scales * bits_of(spec.fields().scale_dtype);
-  count.zero_point_bits += spec.fields().symmetric ? 0 : scales * 8;
+  count.scale_bits += scales * bits_of(spec.fields().scale_dtype) * (spec.has_negative_scale() ? 2 : 1);
+  count.scale_bits += spec.has_global_scale() ? 32 : 0;
+  count.zero_point_bits += spec.has_zero_point() ? scales * bits_of(spec.fields().zero_point_dtype) : 0;
 }
 
 void add_rest(std::int64_t values, std::int64_t bits_of_value, BitCount& count) {

@@ -14,24 +14,58 @@ T pick(const std::optional<T>& own, const std::optional<T>& enclosing, T otherwi
   return own.value_or(enclosing.value_or(otherwise));
 }
 
-// A group size says what shares a scale as well as a strategy does.
+// A group size or a block says what shares a scale as well as a strategy does.
 std::optional<Strategy> strategy_of(const SpecConfig& config) {
   if (!config.strategy && config.group_size) {
     return Strategy::group;
   }
+  if (!config.strategy && !config.block_structure.empty()) {
+    return Strategy::block;
+  }
   return config.strategy;
 }
 
+std::optional<NumberType> type_of(const SpecConfig& config) {
+  return !config.type && config.format ? std::optional(NumberType::floating) : config.type;
+}
+
+// A width beside a format or type that fixes it.
+void check_width(const SpecConfig& config) {
+  if (config.num_bits && config.format && *config.num_bits != bits_of(*config.format)) {
+    throw InputError("num_bits " + std::to_string(*config.num_bits) +
+                         " with format: " + std::string(data::enum_name(*config.format)),
+                     "the format has " + std::to_string(bits_of(*config.format)) + " bits",
+                     "leave num_bits out, or name another format");
+  }
+  if (config.num_bits && config.type == NumberType::ternary && *config.num_bits != 2) {
+    throw InputError("num_bits " + std::to_string(*config.num_bits) + " with type: ternary",
+                     "its codes have 2 bits", "leave num_bits out, or use type: int");
+  }
+}
+
+// The enclosing format goes with the enclosing type and width.
+std::optional<FloatFormat> format_of(const SpecConfig& config, const SpecConfig& enclosing, NumberType type) {
+  const bool inherits = type == NumberType::floating && !config.num_bits;
+  return !config.format && inherits ? enclosing.format : config.format;
+}
+
 QuantSpecFields merge(const SpecConfig& config, const SpecConfig& enclosing) {
+  check_width(config);
   QuantSpecFields fields;
   fields.num_bits = pick(config.num_bits, enclosing.num_bits, fields.num_bits);
-  fields.type = pick(config.type, enclosing.type, fields.type);
+  fields.type = pick(type_of(config), type_of(enclosing), fields.type);
+  fields.format = format_of(config, enclosing, fields.type);
   fields.symmetric = pick(config.symmetric, enclosing.symmetric, fields.symmetric);
   fields.strategy = pick(strategy_of(config), strategy_of(enclosing), fields.strategy);
   fields.scale_dtype = pick(config.scale_dtype, enclosing.scale_dtype, fields.scale_dtype);
-  // The enclosing group size goes with the enclosing strategy.
+  // The enclosing sizes go with the enclosing strategy, zero points with asymmetric integers.
   const bool inherits_size = fields.strategy == Strategy::group;
   fields.group_size = config.group_size.value_or(inherits_size ? enclosing.group_size.value_or(0) : 0);
+  const bool inherits_block = config.block_structure.empty() && fields.strategy == Strategy::block;
+  fields.block_structure = inherits_block ? enclosing.block_structure : config.block_structure;
+  const bool has_zero_point = fields.type == NumberType::integer && !fields.symmetric;
+  fields.zero_point_dtype = config.zero_point_dtype.value_or(
+      has_zero_point ? enclosing.zero_point_dtype.value_or(ZeroPointType::int8) : ZeroPointType::int8);
   return fields;
 }
 
@@ -43,11 +77,12 @@ QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults) {
                      "leave dynamic out; it belongs to activations");
   }
   QuantSpecFields fields = merge(config, defaults);
-  const Grid usual = fields.symmetric && fields.num_bits == 2 ? Grid::half : Grid::integer;
+  const bool two_bits = fields.type == NumberType::integer && fields.num_bits == 2;
+  const Grid usual = fields.symmetric && two_bits ? Grid::half : Grid::integer;
   fields.grid = pick(config.grid, defaults.grid, usual);
   if (fields.strategy == Strategy::token) {
     throw InputError("weights with strategy: token", "a weight has no tokens",
-                     "use tensor, channel or group; token belongs to activations");
+                     "use tensor, channel, group or block; token belongs to activations");
   }
   return QuantSpec(fields);
 }
@@ -64,9 +99,18 @@ QuantSpec activation_spec(const SpecConfig& config) {
     throw InputError("activations with strategy: " + std::string(data::enum_name(fields.strategy)),
                      "scales are made from each token at run time", "use strategy: token, or leave it out");
   }
-  if (fields.type != NumberType::integer) {
+  if (fields.type != NumberType::integer && fields.type != NumberType::floating) {
     throw InputError("activations with type: " + std::string(data::enum_name(fields.type)),
-                     "this type has no kernel for activations", "use type: int");
+                     "its levels are made for weights, which are distributed normally",
+                     "use type: int or type: float");
+  }
+  if (fields.type == NumberType::floating && !fields.symmetric) {
+    throw InputError("activations with type: float and symmetric: false", "each token has one scale",
+                     "use symmetric: true, or leave it out");
+  }
+  if (fields.zero_point_dtype == ZeroPointType::float16) {
+    throw InputError("activations with zero_point_dtype: float16", "their zero points are never stored",
+                     "leave zero_point_dtype out");
   }
   return QuantSpec(fields);
 }

@@ -19,11 +19,14 @@ enum class RestType { float32, bfloat16, float16 };
 struct SpecConfig {
   std::optional<std::int64_t> num_bits;
   std::optional<NumberType> type;
+  std::optional<FloatFormat> format;  // alone, it means type: float
   std::optional<bool> symmetric;
   std::optional<Grid> grid;  // default: half for symmetric 2-bit weights, integer otherwise
   std::optional<Strategy> strategy;
   std::optional<std::int64_t> group_size;
+  std::vector<std::int64_t> block_structure;  // empty: unset
   std::optional<ScaleType> scale_dtype;
+  std::optional<ZeroPointType> zero_point_dtype;
   std::optional<bool> dynamic;  // activations: scales from each token, the only kind there is
 };
 
@@ -47,25 +50,44 @@ template <class Visitor>
 void visit_fields(Visitor& visitor, SpecConfig& config) {
   using data::Field;
   visitor(Field{"num_bits", "bits of a code", 2, 8}, config.num_bits);
-  visitor(Field{"type", "kind of number"}, config.type);
-  visitor(Field{"symmetric", "true: no zero point; false: an int8 zero point beside each scale. Unset: true"},
+  visitor(
+      Field{"type",
+            "kind of number: integers, small floats, quantiles of the normal distribution (NF3, NF4), or -1, "
+            "0 and 1"},
+      config.type);
+  visitor(Field{"format",
+                "floating-point format, sets type and num_bits. Unset: by num_bits e1m1, e2m1, e2m2, e2m3 or "
+                "e4m3"},
+          config.format);
+  visitor(Field{"symmetric",
+                "false: integers get a zero point beside each scale, floats and quantiles another scale for "
+                "negative values. Unset: true"},
           config.symmetric);
   visitor(Field{"grid",
                 "levels at integer multiples of the step, or at odd multiples of half a step. Unset: half "
-                "for symmetric 2-bit weights, else integer"},
+                "for symmetric 2-bit integer weights, else integer"},
           config.grid);
-  visitor(Field{"strategy",
-                "what shares a scale: the whole tensor, an output channel, a group of inputs, or "
-                "(activations) a token"},
-          config.strategy);
+  visitor(
+      Field{"strategy",
+            "what shares a scale: the whole tensor, an output channel, a group of inputs, a block of outputs "
+            "and inputs, or (activations) a token"},
+      config.strategy);
   visitor(Field{"group_size",
                 "consecutive inputs that share a scale; must divide the inputs of every layer it is for "
                 "(strategy: group)",
                 1, 65536},
           config.group_size);
-  visitor(Field{"scale_dtype",
-                "type in which scales are stored, and to which they are rounded in training. Unset: float16"},
-          config.scale_dtype);
+  visitor(Field{"block_structure",
+                "outputs and inputs of a block; must divide those of every layer it is for (strategy: block)",
+                1, 65536},
+          config.block_structure);
+  visitor(
+      Field{"scale_dtype",
+            "type in which scales are stored, and to which they are rounded in training; e8m0: powers of two "
+            "(MX), e4m3: times one float32 of the tensor (NVFP4). Unset: float16"},
+      config.scale_dtype);
+  visitor(Field{"zero_point_dtype", "type of zero points; float16: between two levels (HQQ). Unset: int8"},
+          config.zero_point_dtype);
   visitor(Field{"dynamic", "activations: scales from each token at run time"}, config.dynamic);
 }
 

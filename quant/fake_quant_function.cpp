@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "quant/block_format.h"
 #include "quant/kernels/exponential.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/kernels/token_quant.h"
@@ -31,7 +32,14 @@ void for_rows(std::int64_t rows, std::int64_t width, const Body& body) {
 FakeQuantPlan plan_of(const QuantSpec& spec, const FakeQuantInputs& inputs) {
   FakeQuantPlan plan = fake_quant_plan(spec, inputs.weight.size(1));
   plan.scale = inputs.scale.const_data_ptr<float>();
-  plan.zero_point = inputs.zero_point.defined() ? inputs.zero_point.const_data_ptr<std::int8_t>() : nullptr;
+  if (inputs.zero_point.defined() && inputs.zero_point.scalar_type() == at::kFloat) {
+    plan.zero_point_real = inputs.zero_point.const_data_ptr<float>();
+  } else if (inputs.zero_point.defined()) {
+    plan.zero_point = inputs.zero_point.const_data_ptr<std::int8_t>();
+  }
+  if (inputs.scale_negative.defined()) {
+    plan.scale_negative = inputs.scale_negative.const_data_ptr<float>();
+  }
   return plan;
 }
 
@@ -55,50 +63,75 @@ at::Tensor values(const QuantSpec& spec, const FakeQuantInputs& inputs, at::Scal
 
 struct Gradients {
   at::Tensor weight;
-  at::Tensor scale;  // [out, groups], not yet summed over rows that share a scale
+  at::Tensor scale;           // [out, groups], not yet summed over rows that share a scale
+  at::Tensor scale_negative;  // likewise
 };
 
 Gradients backward_values(const QuantSpec& spec, const FakeQuantInputs& inputs, const at::Tensor& grad,
                           bool scale_wanted) {
   const FakeQuantPlan plan = plan_of(spec, inputs);
-  Gradients result{at::empty_like(inputs.weight), {}};
+  Gradients result{at::empty_like(inputs.weight), {}, {}};
   float* grad_scale = nullptr;
+  float* grad_negative = nullptr;
   if (scale_wanted) {
     result.scale = at::empty({inputs.weight.size(0), plan.groups}, inputs.weight.options());
     grad_scale = result.scale.mutable_data_ptr<float>();
+  }
+  if (scale_wanted && inputs.scale_negative.defined()) {
+    result.scale_negative = at::empty_like(result.scale);
+    grad_negative = result.scale_negative.mutable_data_ptr<float>();
   }
   const auto* w = inputs.weight.const_data_ptr<float>();
   auto* grad_w = result.weight.mutable_data_ptr<float>();
   for_rows(inputs.weight.size(0), inputs.weight.size(1), [&](RowRange rows) {
     if (grad.scalar_type() == at::kBFloat16) {
-      fake_quant_backward(plan, FakeQuantGradients<std::uint16_t>{w, bits_of(grad), grad_w, grad_scale},
-                          rows);
+      fake_quant_backward(
+          plan, FakeQuantGradients<std::uint16_t>{w, bits_of(grad), grad_w, grad_scale, grad_negative}, rows);
     } else {
       fake_quant_backward(
-          plan, FakeQuantGradients<float>{w, grad.const_data_ptr<float>(), grad_w, grad_scale}, rows);
+          plan, FakeQuantGradients<float>{w, grad.const_data_ptr<float>(), grad_w, grad_scale, grad_negative},
+          rows);
     }
   });
   return result;
 }
 
-// d loss / d log_scale from the sums of each row: LSQ's factor g, and d exp(l) / d l.
-at::Tensor log_scale_gradient(const QuantSpec& spec, const FakeQuantInputs& inputs,
-                              const at::Tensor& row_sums) {
-  const bool shared = inputs.log_scale.size(0) == 1 && inputs.weight.size(0) > 1;
-  const std::int64_t sharing = spec.group_width(inputs.weight.size(1)) * (shared ? inputs.weight.size(0) : 1);
-  const double factor = 1.0 / std::sqrt(static_cast<double>(sharing) * spec.q_max());
-  at::Tensor sums = row_sums;
-  if (shared) {  // rows one after the other, in double: the same order on any number of threads
-    const auto* row = row_sums.const_data_ptr<float>();
-    double sum = 0.0;
-    for (std::int64_t i = 0; i < row_sums.numel(); ++i) {
-      sum += static_cast<double>(row[i]);
-    }
-    sums = at::full({1, 1}, static_cast<float>(sum), row_sums.options());
+// Sums over the rows that share a scale, one after the other, in double: the same order on any number of
+// threads.
+at::Tensor sum_shared_rows(const at::Tensor& row_sums, std::int64_t scale_rows) {
+  if (scale_rows == row_sums.size(0)) {
+    return row_sums;
   }
-  at::Tensor result = at::empty_like(inputs.log_scale);
+  const std::int64_t groups = row_sums.size(1);
+  const std::int64_t height = row_sums.size(0) / scale_rows;
+  at::Tensor sums = at::empty({scale_rows, groups}, row_sums.options());
+  const auto* from = row_sums.const_data_ptr<float>();
+  auto* into = sums.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < sums.numel(); ++i) {
+    double sum = 0.0;
+    for (std::int64_t row = 0; row < height; ++row) {
+      sum += static_cast<double>(from[(i / groups * height + row) * groups + i % groups]);
+    }
+    into[i] = static_cast<float>(sum);
+  }
+  return sums;
+}
+
+// The largest level: q_max, or the largest number of the format.
+double largest_level(const QuantSpec& spec) {
+  return spec.fields().type == NumberType::integer ? static_cast<double>(spec.q_max())
+                                                   : static_cast<double>(top_level(spec));
+}
+
+// d loss / d log_scale from the sums of each row: LSQ's factor g, and d exp(l) / d l.
+at::Tensor log_scale_gradient(const QuantSpec& spec, const at::Tensor& weight, const at::Tensor& log_scale,
+                              const at::Tensor& row_sums) {
+  const std::int64_t sharing = weight.numel() / log_scale.numel();
+  const double factor = 1.0 / std::sqrt(static_cast<double>(sharing) * largest_level(spec));
+  const at::Tensor sums = sum_shared_rows(row_sums, log_scale.size(0));
+  at::Tensor result = at::empty_like(log_scale);
   auto* into = result.mutable_data_ptr<float>();
-  unrounded_scales(inputs.log_scale.const_data_ptr<float>(), result.numel(), into);
+  unrounded_scales(log_scale.const_data_ptr<float>(), result.numel(), into);
   const auto* sum = sums.const_data_ptr<float>();
   for (std::int64_t i = 0; i < result.numel(); ++i) {
     into[i] *= sum[i] * static_cast<float>(factor);
@@ -108,21 +141,32 @@ at::Tensor log_scale_gradient(const QuantSpec& spec, const FakeQuantInputs& inpu
 
 struct FakeQuantFunction : torch::autograd::Function<FakeQuantFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& log_scale, const FakeQuantInputs& inputs,
-                            const QuantSpec& spec, at::ScalarType type) {
-    context->save_for_backward({weight, log_scale.value_or(at::Tensor()), inputs.scale, inputs.zero_point});
+                            const std::optional<at::Tensor>& log_scale,
+                            const std::optional<at::Tensor>& log_scale_negative,
+                            const FakeQuantInputs& inputs, const QuantSpec& spec, at::ScalarType type) {
+    context->save_for_backward({weight, log_scale.value_or(at::Tensor()), inputs.scale, inputs.zero_point,
+                                log_scale_negative.value_or(at::Tensor()), inputs.scale_negative});
     context->saved_data["spec"] = spec.to_string();
     return values(spec, inputs, type);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const FakeQuantInputs inputs{saved[0], saved[1], saved[2], saved[3]};
+    const FakeQuantInputs inputs{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
     const QuantSpec spec = QuantSpec::parse(context->saved_data["spec"].toStringRef());
-    const bool scale_wanted = inputs.log_scale.defined() && context->needs_input_grad(1);
-    const Gradients result = backward_values(spec, inputs, gradients[0].contiguous(), scale_wanted);
-    return {result.weight, scale_wanted ? log_scale_gradient(spec, inputs, result.scale) : at::Tensor(),
-            at::Tensor(), at::Tensor(), at::Tensor()};
+    const bool wanted = inputs.log_scale.defined() && context->needs_input_grad(1);
+    const bool negative_wanted = inputs.log_scale_negative.defined() && context->needs_input_grad(2);
+    const Gradients result =
+        backward_values(spec, inputs, gradients[0].contiguous(), wanted || negative_wanted);
+    const auto of_log = [&](bool needed, const at::Tensor& log_scale, const at::Tensor& sums) {
+      return needed ? log_scale_gradient(spec, inputs.weight, log_scale, sums) : at::Tensor();
+    };
+    return {result.weight,
+            of_log(wanted, inputs.log_scale, result.scale),
+            of_log(negative_wanted, inputs.log_scale_negative, result.scale_negative),
+            at::Tensor(),
+            at::Tensor(),
+            at::Tensor()};
   }
 };
 
@@ -164,8 +208,9 @@ at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantIn
     const at::NoGradGuard no_grad;
     return values(spec, inputs, type);
   }
-  const auto log_scale = inputs.log_scale.defined() ? std::optional(inputs.log_scale) : std::nullopt;
-  return FakeQuantFunction::apply(inputs.weight, log_scale, inputs, spec, type);
+  const auto given = [](const at::Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; };
+  return FakeQuantFunction::apply(inputs.weight, given(inputs.log_scale), given(inputs.log_scale_negative),
+                                  inputs, spec, type);
 }
 
 at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {

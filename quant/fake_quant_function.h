@@ -9,10 +9,12 @@
 namespace bitlaw::quant {
 
 struct FakeQuantInputs {
-  at::Tensor weight;      // float32 [out, in]
-  at::Tensor log_scale;   // lsq: [rows, groups]; else undefined
-  at::Tensor scale;       // float32, what is divided by
-  at::Tensor zero_point;  // int8, or undefined
+  at::Tensor weight;              // float32 [out, in]
+  at::Tensor log_scale;           // lsq: [scale rows, groups]; else undefined
+  at::Tensor scale;               // float32, what is divided by
+  at::Tensor zero_point;          // int8, float32 where zero points are real, or undefined
+  at::Tensor log_scale_negative;  // as log_scale and scale: asymmetric floats and quantiles, else undefined
+  at::Tensor scale_negative;
 };
 
 // Values in `type`: float32 or bfloat16. Gradients as quantizer.h describes for the method.

@@ -16,7 +16,9 @@ ScaleLimits limits_of(ScaleType type) {
     case ScaleType::bfloat16:
       return {type, std::numeric_limits<float>::min(), 0x1.fep127F};
     case ScaleType::e8m0:
+      return {type, 0x1p-127F, 0x1p127F};
     case ScaleType::e4m3:
+      return {type, 0x1p-9F, 448.0F};
     case ScaleType::float32:
       break;
   }

@@ -8,13 +8,13 @@ namespace bitlaw::quant {
 
 struct ScaleLimits {
   ScaleType type = ScaleType::float32;
-  float smallest = 0.0F;  // normal number
+  float smallest = 0.0F;  // normal number; of the 8-bit types any number
   float largest = 0.0F;   // finite number
 };
 ScaleLimits limits_of(ScaleType type);
 
-// Rounded to `type`; the smallest normal number of `type` instead of zero, the largest finite one instead of
-// infinity.
+// Rounded to `type`; the smallest number of limits_of(type) instead of zero, the largest finite one instead
+// of infinity.
 float storable_scale(float scale, ScaleType type);
 // exp(log_scale), at most the largest float32, before it is rounded to a storage type.
 float unrounded_scale(float log_scale);

@@ -5,46 +5,88 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "data/formats/input_error.h"
 #include "quant/affine.h"
+#include "quant/block_format.h"
 #include "quant/fake_quant_function.h"
 #include "quant/kernels/exponential.h"
 #include "quant/learned_scale.h"
+#include "quant/scale_search.h"
 
 namespace bitlaw::quant {
 
 namespace {
-
-std::vector<std::int64_t> scale_shape(const QuantSpec& spec, std::int64_t out, std::int64_t in) {
-  return {spec.fields().strategy == Strategy::tensor ? 1 : out, spec.groups(in)};
-}
 
 template <class T>
 std::span<const T> span_of(const at::Tensor& x) {
   return {x.const_data_ptr<T>(), static_cast<std::size_t>(x.numel())};
 }
 
-// find_parameters over blocks of rows, in parallel; a shared scale needs the whole weight at once.
-void find_scales(const QuantSpec& spec, const at::Tensor& weight, ScaleSearch search, float* scale,
-                 std::int8_t* zero_point) {
+template <class T>
+std::vector<T> vector_of(const at::Tensor& x) {
+  if (!x.defined()) {
+    return {};
+  }
+  const std::span<const T> values = span_of<T>(x);
+  return {values.begin(), values.end()};
+}
+
+// A zero point as its buffer holds it.
+at::ScalarType zero_point_type(const QuantSpec& spec) {
+  return spec.fields().zero_point_dtype == ZeroPointType::float16 ? at::kHalf : at::kChar;
+}
+
+// What find_parameters finds, as tensors [scale rows, groups]; undefined where the spec has none.
+struct FoundScales {
+  at::Tensor scale;
+  at::Tensor zero_point;  // float32
+  at::Tensor scale_negative;
+  std::optional<float> global_scale;
+};
+
+template <class T>
+void copy_into(const std::vector<T>& from, const at::Tensor& into, std::int64_t first) {
+  if (into.defined()) {
+    std::copy(from.begin(), from.end(), into.mutable_data_ptr<float>() + first);
+  }
+}
+
+// find_parameters over blocks of rows, in parallel; a scale of the whole weight needs all of it at once.
+FoundScales find_scales(const QuantSpec& spec, const at::Tensor& weight, ScaleSearch search) {
   const std::int64_t in = weight.size(1);
-  const bool shared = spec.fields().strategy == Strategy::tensor;
-  const std::int64_t block = shared ? weight.size(0) : 8;
+  const std::int64_t groups = spec.groups(in);
+  const std::int64_t height = spec.group_height(weight.size(0));
+  const std::int64_t block = std::max<std::int64_t>(height, 8 / height * height);
+  const at::Tensor empty = at::empty({spec.scale_rows(weight.size(0)), groups});
+  FoundScales all{empty, spec.has_zero_point() ? at::empty_like(empty) : at::Tensor(),
+                  spec.has_negative_scale() ? at::empty_like(empty) : at::Tensor(), std::nullopt};
   const std::span<const float> w = span_of<float>(weight);
+  SearchOptions options(search);
+  if (spec.has_global_scale()) {
+    options.global_scale = all.global_scale = global_scale_of_amax(amax_of(w), spec);
+  }
   at::parallel_for(0, (weight.size(0) + block - 1) / block, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t row = i * block;
       const std::int64_t rows = std::min(block, weight.size(0) - row);
       const AffineParameters found =
           find_parameters(w.subspan(static_cast<std::size_t>(row * in), static_cast<std::size_t>(rows * in)),
-                          rows, in, spec, search);
-      std::copy(found.scale.begin(), found.scale.end(), scale + row * spec.groups(in));
-      if (zero_point != nullptr) {
-        std::copy(found.zero_point.begin(), found.zero_point.end(), zero_point + row * spec.groups(in));
+                          rows, in, spec, options);
+      const std::int64_t at = row / height * groups;
+      copy_into(found.scale, all.scale, at);
+      copy_into(found.scale_negative, all.scale_negative, at);
+      if (found.zero_point_real.empty()) {
+        copy_into(found.zero_point, all.zero_point, at);
+      } else {
+        copy_into(found.zero_point_real, all.zero_point, at);
       }
     }
   });
+  return all;
 }
 
 void check_finite(const at::Tensor& weight) {
@@ -61,22 +103,24 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
     : spec_(spec), method_(method), out_features_(out_features), in_features_(in_features) {
   TORCH_CHECK(method != Method::none, "a quantizer needs a method");
   if (spec.fields().strategy == Strategy::token) {
-    throw data::InputError("strategy: token", "a weight has no tokens", "use tensor, channel or group");
+    throw data::InputError("strategy: token", "a weight has no tokens",
+                           "use tensor, channel, group or block");
   }
-  const QuantSpecFields& fields = spec.fields();
-  if (fields.type != NumberType::integer || fields.strategy == Strategy::block ||
-      fields.zero_point_dtype != ZeroPointType::int8 || bits_of(fields.scale_dtype) == 8) {
-    throw data::InputError("weights as " + spec.to_string(), "this format has no quantizer",
-                           "use an integer format");
+  const std::vector<std::int64_t> shape = {spec.scale_rows(out_features), spec.groups(in_features)};
+  const bool learned = method == Method::lsq;
+  const auto register_scale = [&](const std::string& name) {
+    return learned ? register_parameter("log_" + name, at::zeros(shape))
+                   : register_buffer(name, at::ones(shape));
+  };
+  scale_state_ = register_scale("scale");
+  if (spec.has_negative_scale()) {
+    negative_state_ = register_scale("scale_negative");
   }
-  const std::vector<std::int64_t> shape = scale_shape(spec, out_features, in_features);
-  if (method == Method::lsq) {
-    scale_state_ = register_parameter("log_scale", at::zeros(shape));
-  } else {
-    scale_state_ = register_buffer("scale", at::ones(shape));
+  if (spec.has_zero_point()) {
+    zero_point_ = register_buffer("zero_point", at::zeros(shape, zero_point_type(spec)));
   }
-  if (!spec.fields().symmetric) {
-    zero_point_ = register_buffer("zero_point", at::zeros(shape, at::kChar));
+  if (spec.has_global_scale()) {
+    global_scale_ = register_buffer("global_scale", at::ones({1}));
   }
 }
 
@@ -91,48 +135,105 @@ void Quantizer::initialise(const at::Tensor& weight, ScaleSearch search) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
   check_finite(weight);
-  const at::Tensor found = at::empty_like(scale_state_).contiguous();
-  auto* scale = found.mutable_data_ptr<float>();
-  find_scales(spec_, weight.detach().contiguous(), search, scale,
-              zero_point_.defined() ? zero_point_.mutable_data_ptr<std::int8_t>() : nullptr);
-  if (method_ == Method::lsq) {
-    std::transform(scale, scale + found.numel(), scale, log_of_scale);
+  const FoundScales found = find_scales(spec_, weight.detach().contiguous(), search);
+  if (global_scale_.defined()) {
+    global_scale_.fill_(*found.global_scale);
   }
-  scale_state_.copy_(found);
+  set_scale(scale_state_, found.scale);
+  if (negative_state_.defined()) {
+    set_scale(negative_state_, found.scale_negative);
+  }
+  if (zero_point_.defined()) {
+    zero_point_.copy_(found.zero_point);
+  }
+}
+
+float Quantizer::global_factor() const {
+  return global_scale_.defined() ? *global_scale_.const_data_ptr<float>() : 1.0F;
+}
+
+// From a scale as it is stored, without the global one.
+void Quantizer::set_scale(at::Tensor& state, const at::Tensor& scale) const {
+  state.copy_(scale);
+  if (method_ == Method::lsq) {
+    auto* log = state.mutable_data_ptr<float>();
+    const float factor = global_factor();
+    std::transform(log, log + state.numel(), log, [factor](float x) { return log_of_scale(x * factor); });
+  }
+}
+
+at::Tensor Quantizer::stored_scale(const at::Tensor& state) const {
+  const at::NoGradGuard no_grad;
+  if (method_ != Method::lsq) {
+    return state.detach();
+  }
+  at::Tensor scale = at::empty_like(state);
+  auto* into = scale.mutable_data_ptr<float>();
+  const ScaleType type = spec_.fields().scale_dtype;
+  if (!global_scale_.defined()) {
+    scales_of_logs(state.const_data_ptr<float>(), state.numel(), type, into);
+    return scale;
+  }
+  const float factor = global_factor();
+  unrounded_scales(state.const_data_ptr<float>(), state.numel(), into);
+  std::transform(into, into + scale.numel(), into,
+                 [factor, type](float x) { return storable_scale(x / factor, type); });
+  return scale;
 }
 
 at::Tensor Quantizer::scale() const {
-  const at::NoGradGuard no_grad;
-  if (method_ != Method::lsq) {
-    return scale_state_.detach();
-  }
-  at::Tensor scale = at::empty_like(scale_state_);
-  scales_of_logs(scale_state_.const_data_ptr<float>(), scale_state_.numel(), spec_.fields().scale_dtype,
-                 scale.mutable_data_ptr<float>());
-  return scale;
+  return stored_scale(scale_state_);
+}
+
+at::Tensor Quantizer::scale_negative() const {
+  return negative_state_.defined() ? stored_scale(negative_state_) : at::Tensor();
+}
+
+std::optional<float> Quantizer::global_scale() const {
+  return global_scale_.defined() ? std::optional(global_factor()) : std::nullopt;
+}
+
+FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
+  const bool learned = method_ == Method::lsq;
+  const bool real = zero_point_.defined() && zero_point_.scalar_type() != at::kChar;
+  FakeQuantInputs inputs;
+  inputs.weight = weight;
+  inputs.log_scale = learned ? scale_state_ : at::Tensor();
+  inputs.scale = global_scale_.defined() ? scale() * global_factor() : scale();
+  inputs.zero_point = real ? zero_point_.to(at::kFloat) : zero_point_;
+  inputs.log_scale_negative = learned ? negative_state_ : at::Tensor();
+  inputs.scale_negative = scale_negative();
+  return inputs;
 }
 
 at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
   check_weight(weight);
   const at::ScalarType kernel_type = type == at::kBFloat16 ? type : at::kFloat;
-  const FakeQuantInputs inputs{weight.contiguous(), method_ == Method::lsq ? scale_state_ : at::Tensor(),
-                               scale(), zero_point_};
-  return fake_quantise(spec_, method_, inputs, kernel_type).to(type);
+  return fake_quantise(spec_, method_, inputs_of(weight.contiguous()), kernel_type).to(type);
 }
 
 at::Tensor Quantizer::codes(const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
   check_finite(weight);
-  return make_codes(spec_, {weight.detach().contiguous(), {}, scale(), zero_point_});
+  return make_codes(spec_, inputs_of(weight.detach().contiguous()));
 }
 
 PackedTensor Quantizer::pack(const at::Tensor& weight) {
   const at::Tensor made = codes(weight);
-  const at::Tensor scales = scale();
-  return quant::pack(
-      spec_, out_features_, in_features_, span_of<std::uint8_t>(made), span_of<float>(scales),
-      zero_point_.defined() ? span_of<std::int8_t>(zero_point_) : std::span<const std::int8_t>{});
+  PackedTensor packed;
+  packed.spec = spec_;
+  packed.out_features = out_features_;
+  packed.in_features = in_features_;
+  packed.scale = vector_of<float>(scale());
+  packed.scale_negative = vector_of<float>(scale_negative());
+  packed.global_scale = global_scale();
+  if (zero_point_.defined() && zero_point_.scalar_type() == at::kChar) {
+    packed.zero_point = vector_of<std::int8_t>(zero_point_);
+  } else if (zero_point_.defined()) {
+    packed.zero_point_real = vector_of<float>(zero_point_.to(at::kFloat));
+  }
+  return quant::pack(std::move(packed), span_of<std::uint8_t>(made));
 }
 
 at::Tensor fake_quantise_tokens(const at::Tensor& x, const QuantSpec& spec) {

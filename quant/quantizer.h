@@ -8,7 +8,8 @@
 //   rtn: scales fixed, no gradient     ste: scales fixed, dw' / dw = 1 inside the range and 0 outside
 //   lsq: scales learned (Esser et al. 2020): ds = g * sum(dy * (rint(v) - v inside, q at the clipped ends)),
 //   with
-//        g = 1 / sqrt(n * q_max) and n the weights that share the scale. The parameter is log_scale =
+//        g = 1 / sqrt(n * q_max) and n the weights that share the scale; floats and quantiles: with the
+//        largest level as q_max, and inside as level_quant_math.h says. The parameter is log_scale =
 //        ln(scale), so that AdamW's steps are relative; scale = round(exp(log_scale)) to scale_dtype,
 //        straight through.
 // "Inside" is where the rounded position is a code, the outermost codes included.
@@ -17,7 +18,10 @@
 
 #include <torch/nn/module.h>
 
+#include <optional>
+
 #include "quant/config.h"
+#include "quant/fake_quant_function.h"
 #include "quant/pack.h"
 #include "quant/spec.h"
 
@@ -34,20 +38,29 @@ class Quantizer : public torch::nn::Module {
   // uint8 [out, in], 0..2^b-1. InputError when the weight is not finite.
   at::Tensor codes(const at::Tensor& weight);
   PackedTensor pack(const at::Tensor& weight);
-  at::Tensor scale() const;  // float32 [out, groups] ([1, 1] for Strategy::tensor), exact in scale_dtype
-  const at::Tensor& zero_point() const { return zero_point_; }  // int8 like scale; undefined when symmetric
+  at::Tensor scale() const;  // float32 [scale rows, groups], exact in scale_dtype, without the global scale
+  at::Tensor scale_negative() const;  // like scale; undefined unless the spec has one
+  std::optional<float> global_scale() const;
+  const at::Tensor& zero_point() const { return zero_point_; }  // like scale: int8 or float16; or undefined
   const QuantSpec& spec() const { return spec_; }
   Method method() const { return method_; }
 
  private:
   void check_weight(const at::Tensor& weight) const;
+  float global_factor() const;  // the global scale, or 1
+  void set_scale(at::Tensor& state, const at::Tensor& scale) const;
+  at::Tensor stored_scale(const at::Tensor& state) const;
+  FakeQuantInputs inputs_of(const at::Tensor& weight) const;
 
   QuantSpec spec_;
   Method method_;
   std::int64_t out_features_;
   std::int64_t in_features_;
   at::Tensor scale_state_;  // lsq: parameter "log_scale"; else buffer "scale" holds the scale itself
-  at::Tensor zero_point_;   // buffer "zero_point", int8, asymmetric only
+  at::Tensor
+      negative_state_;     // likewise "log_scale_negative" or "scale_negative": asymmetric floats, quantiles
+  at::Tensor zero_point_;  // buffer "zero_point", int8 or float16: asymmetric integers
+  at::Tensor global_scale_;  // buffer "global_scale", float32 [1]: scale_dtype e4m3; keeps its initial value
 };
 
 // Per-token dynamic quantisation of activations: every row of x [..., C] (float32 or bfloat16) by its own

@@ -2,8 +2,10 @@
 // docs/formats.md.
 //
 //   /weights/<module>   codes uint32 [out, ceil(in*bits/32)], scale in scale_dtype [out, groups],
-//                       zero_point int8 [out, groups] when asymmetric;
-//                       attributes num_bits, type, symmetric, grid, strategy, group_size, shape
+//                       zero_point int8 or float16 [out, groups], scale_negative, global_scale, group_index,
+//                       input_transform where there are such;
+//                       attributes num_bits, type, symmetric, grid, strategy, group_size, shape; format,
+//                       block_structure, scale_dtype, hadamard_block where they apply
 //   /activations/<module>  attributes of an activation spec
 //   /tensors/<name>     what stays unquantised, in rest_dtype
 //   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON)

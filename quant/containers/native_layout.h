@@ -1,4 +1,5 @@
-// Names of the native file: what version 1 defines, and what later versions are going to add. Torch-free.
+// Names of the native file: what version 1 defines, and what version 2 adds. A file has version 2 only when
+// it needs it. Torch-free.
 #pragma once
 
 #include <array>
@@ -8,7 +9,8 @@
 
 namespace bitlaw::quant::native {
 
-inline constexpr std::int64_t kVersion = 1;
+inline constexpr std::int64_t kFirstVersion = 1;
+inline constexpr std::int64_t kVersion = 2;
 inline constexpr const char* kFormat = "bitlaw-model";
 
 // Attributes of the root besides format and version.
@@ -30,15 +32,24 @@ inline constexpr std::array<std::string_view, 6> kSpecAttributes = {"num_bits", 
 inline constexpr const char* kShape = "shape";
 inline constexpr const char* kScaleDtype = "scale_dtype";
 
-// Members of /weights/<module> that have a meaning, but not in version 1: docs/formats.md.
+// Since version 2, where they apply.
+inline constexpr const char* kFloatFormat = "format";              // type float
+inline constexpr const char* kBlockStructure = "block_structure";  // strategy block
+inline constexpr const char* kHadamardBlock = "hadamard_block";
+
+// Members of /weights/<module> since version 2: docs/formats.md.
+inline constexpr const char* kGroupIndex = "group_index";
+inline constexpr const char* kGlobalScale = "global_scale";
+inline constexpr const char* kScaleNegative = "scale_negative";
+inline constexpr const char* kInputTransform = "input_transform";
 struct LaterMember {
   std::string_view name;
   std::string_view feature;
 };
 inline constexpr std::array<LaterMember, 4> kLaterMembers = {
-    {{"group_index", "groups of scattered inputs"},
-     {"global_scale", "a scale of scales"},
-     {"scale_negative", "another scale for negative codes"},
-     {"input_transform", "a transform of the input before the product"}}};
+    {{kGroupIndex, "groups of scattered inputs"},
+     {kGlobalScale, "a scale of scales"},
+     {kScaleNegative, "another scale for negative codes"},
+     {kInputTransform, "a transform of the input before the product"}}};
 
 }  // namespace bitlaw::quant::native

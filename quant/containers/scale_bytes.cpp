@@ -9,6 +9,8 @@
 #include <string>
 
 #include "quant/affine.h"
+#include "quant/block_format.h"
+#include "quant/float_format.h"
 
 namespace bitlaw::quant {
 
@@ -36,6 +38,14 @@ float from_half_bits(std::uint16_t bits) {
     magnitude = std::ldexp(1.0F + fraction * 0x1p-10F, static_cast<int>(exponent) - 15);
   }
   return negative ? -magnitude : magnitude;
+}
+
+std::uint8_t byte_of_scale(float value, ScaleType type) {
+  return type == ScaleType::e8m0 ? e8m0_byte(value) : pattern_of(value, FloatFormat::e4m3);
+}
+
+float scale_of_byte(std::uint8_t byte, ScaleType type) {
+  return type == ScaleType::e8m0 ? e8m0_value(byte) : value_of_pattern(FloatFormat::e4m3, byte);
 }
 
 std::uint16_t bits_of_scale(float value, ScaleType type) {
@@ -81,6 +91,8 @@ std::vector<std::byte> encode_scales(std::span<const float> scales, ScaleType ty
     }
     if (type == ScaleType::float32) {
       append(bytes, scale);
+    } else if (bits_of(type) == 8) {
+      append(bytes, byte_of_scale(scale, type));
     } else {
       append(bytes, bits_of_scale(scale, type));
     }
@@ -95,6 +107,12 @@ std::vector<float> decode_scales(std::span<const std::byte> bytes, ScaleType typ
     return scales;
   }
   std::vector<float> scales;
+  if (bits_of(type) == 8) {
+    for (const std::byte byte : bytes) {
+      scales.push_back(scale_of_byte(static_cast<std::uint8_t>(byte), type));
+    }
+    return scales;
+  }
   for (std::size_t at = 0; at + 2 <= bytes.size(); at += 2) {
     std::uint16_t bits = 0;
     std::memcpy(&bits, bytes.data() + at, sizeof(bits));

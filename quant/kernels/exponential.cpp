@@ -6,6 +6,8 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "quant/kernels/exponential_math.h"
 #include "quant/learned_scale.h"
 
@@ -118,7 +120,12 @@ void unrounded_scales(const float* log_scale, std::int64_t count, float* into) {
 }
 
 void scales_of_logs(const float* log_scale, std::int64_t count, ScaleType type, float* into) {
-  HWY_DYNAMIC_DISPATCH(storable_exponentials)(log_scale, count, type, into);
+  if (bits_of(type) > 8) {
+    HWY_DYNAMIC_DISPATCH(storable_exponentials)(log_scale, count, type, into);
+    return;
+  }
+  unrounded_scales(log_scale, count, into);
+  std::transform(into, into + count, into, [type](float scale) { return storable_scale(scale, type); });
 }
 
 }  // namespace bitlaw::quant

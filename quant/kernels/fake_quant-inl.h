@@ -1,5 +1,5 @@
-// The vector form of fake_quant_math.h for the instruction set that Highway is compiling for, and the loop
-// over groups. Included once per instruction set by the kernels. Torch-free.
+// The vector form of fake_quant_math.h for the instruction set that Highway is compiling for. Included once
+// per instruction set by the kernels. Torch-free.
 
 #if defined(BITLAW_QUANT_KERNELS_FAKE_QUANT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef BITLAW_QUANT_KERNELS_FAKE_QUANT_INL_H_
@@ -51,12 +51,13 @@ struct VectorConstants {
   Vector unshift;
   Vector q_min;
   Vector q_max;
+  Vector code_offset;
 };
 
 HWY_INLINE VectorConstants broadcast(const GroupConstants& group) {
   const Floats d;
   return {hn::Set(d, group.scale), hn::Set(d, group.shift), hn::Set(d, group.unshift),
-          hn::Set(d, group.q_min), hn::Set(d, group.q_max)};
+          hn::Set(d, group.q_min), hn::Set(d, group.q_max), hn::Set(d, group.code_offset)};
 }
 
 struct VectorPosition {
@@ -77,18 +78,9 @@ HWY_INLINE Vector value_of(const VectorPosition& at, const VectorConstants& grou
   return hn::Mul(hn::Add(at.q, group.unshift), group.scale);
 }
 
-// Values of `width` elements that share their scale.
-template <class In, class Out>
-HWY_INLINE void quantise_group(const GroupConstants& group, const In* from, Out* into, std::int64_t width) {
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(Floats()));
-  const VectorConstants constants = broadcast(group);
-  std::int64_t i = 0;
-  for (; i + lanes <= width; i += lanes) {
-    store(value_of(locate(load(from + i), constants), constants), into + i);
-  }
-  for (; i < width; ++i) {
-    into[i] = from_float<Out>(quant::value_of(quant::locate(to_float(from[i]), group), group));
-  }
+HWY_INLINE hn::Vec<hn::RebindToSigned<Floats>> code_of(const VectorPosition& at,
+                                                       const VectorConstants& group) {
+  return hn::ConvertTo(hn::RebindToSigned<Floats>(), hn::Add(at.q, group.code_offset));
 }
 
 }  // namespace bitlaw::quant::HWY_NAMESPACE

@@ -1,27 +1,38 @@
-// Fake quantisation of a weight matrix [out, in]: forward, codes and backward, one pass over the weight each.
-// CPU, on raw pointers; vector instructions are chosen at run time, and every choice gives the same bits as
-// fake_quant_math.h. Torch-free.
+// Fused fake quantisation of a weight: forward, codes and backward read the weight once each. Vector
+// instructions are chosen at run time, and every choice gives the same bits as fake_quant_math.h and
+// level_quant_math.h. Torch-free.
 #pragma once
 
 #include <cstdint>
 
+#include "quant/kernels/float_format_math.h"
 #include "quant/spec.h"
 
 namespace bitlaw::quant {
 
-// Which scale belongs to which element. Scales and zero points are [out, groups], or [1, 1] when shared.
+// Which scale belongs to which element. Scales and zero points are [scale rows, groups], scale row r /
+// rows_per_scale for row r of the weight.
 struct FakeQuantPlan {
+  NumberType type = NumberType::integer;
   std::int64_t in_features = 0;
   std::int64_t group_width = 0;
-  std::int64_t groups = 0;    // of one row
-  bool shared_scale = false;  // Strategy::tensor
-  float q_min = 0.0F;
+  std::int64_t groups = 0;          // of one row
+  std::int64_t rows_per_scale = 1;  // Strategy::tensor: more than there are
+  float q_min = 0.0F;               // integer and ternary
   float q_max = 0.0F;
   float offset = 0.0F;
-  const float* scale = nullptr;             // positive, finite
-  const std::int8_t* zero_point = nullptr;  // null when symmetric
+  float code_offset = 0.0F;
+  FloatElement element;               // floating
+  const float* levels = nullptr;      // quantile
+  const float* thresholds = nullptr;  // quantile
+  int level_count = 0;
+  const float* scale = nullptr;             // positive, finite; times the global scale where there is one
+  const float* scale_negative = nullptr;    // floating and quantile; null when symmetric
+  const std::int8_t* zero_point = nullptr;  // null when symmetric or real
+  const float* zero_point_real = nullptr;
 };
-FakeQuantPlan fake_quant_plan(const QuantSpec& spec, std::int64_t in_features);  // pointers are left null
+FakeQuantPlan fake_quant_plan(const QuantSpec& spec,
+                              std::int64_t in_features);  // pointers to scales are left null
 
 struct RowRange {
   std::int64_t first = 0;
@@ -33,7 +44,7 @@ struct RowRange {
 void fake_quantise(const FakeQuantPlan& plan, const float* w, float* into, RowRange rows);
 // The float32 product rounded once to bfloat16 (bit patterns).
 void fake_quantise(const FakeQuantPlan& plan, const float* w, std::uint16_t* into, RowRange rows);
-// Codes 0 .. 2^bits - 1. w is finite.
+// Codes as quant/levels.h numbers them. w is finite.
 void make_codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows);
 
 template <class Gradient>  // float, or std::uint16_t: bfloat16 bit patterns
@@ -42,6 +53,7 @@ struct FakeQuantGradients {
   const Gradient* grad_output = nullptr;  // [out, in]
   float* grad_w = nullptr;                // [out, in]
   float* grad_scale = nullptr;  // [out, groups], each row's own sum even when the scale is shared; or null
+  float* grad_scale_negative = nullptr;  // likewise, of elements that have scale_negative; or null
 };
 void fake_quant_backward(const FakeQuantPlan& plan, const FakeQuantGradients<float>& gradients,
                          RowRange rows);

@@ -1,12 +1,14 @@
-// One element of fake quantisation, forward and backward, in float32. Every kernel variant does these
-// operations in this order, so that all of them give the same bits. Torch-free.
+// One element of fake quantisation on an equidistant grid, forward and backward, in float32. Every kernel
+// variant does these operations in this order, so that all of them give the same bits. Torch-free.
 //
 //   exact = w / scale + (zero_point - offset)      rounded = rint(exact), half to even
 //   q = clamp(rounded, q_min, q_max)               value = (q + (offset - zero_point)) * scale
-// Zero point and half-grid offset are never both non-zero (QuantSpec), so both differences are exact.
+// Zero point and half-grid offset are never both non-zero (QuantSpec), so with whole zero points both
+// differences are exact. Formats that are no grid: level_quant_math.h.
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 namespace bitlaw::quant {
 
@@ -17,6 +19,7 @@ struct GroupConstants {
   float unshift = 0.0F;  // offset - zero_point; +0 where there is neither, so that no value becomes -0
   float q_min = 0.0F;
   float q_max = 0.0F;
+  float code_offset = 0.0F;  // code = q + code_offset
 };
 
 struct Position {
@@ -35,6 +38,10 @@ inline Position locate(float w, const GroupConstants& group) {
 
 inline float value_of(const Position& at, const GroupConstants& group) {
   return (at.q + group.unshift) * group.scale;
+}
+
+inline std::uint8_t code_of(const Position& at, const GroupConstants& group) {
+  return static_cast<std::uint8_t>(static_cast<int>(at.q + group.code_offset));
 }
 
 // d value / d w, the rounding taken as the identity: 1 where the rounded position is a code (the outermost

@@ -10,8 +10,9 @@
 #include <cmath>
 #include <limits>
 
-#include "quant/kernels/fake_quant-inl.h"
+#include "quant/float_format.h"
 #include "quant/kernels/fake_quant_math.h"
+#include "quant/kernels/level_quant-inl.h"
 #include "quant/learned_scale.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,7 +43,7 @@ HWY_INLINE Extremes extremes_of(const Value* x, std::int64_t width) {
   return result;
 }
 
-GroupConstants constants_of(const QuantSpec& spec, const Extremes& range) {
+GroupConstants grid_of(const QuantSpec& spec, const Extremes& range) {
   const auto steps = static_cast<float>(spec.q_max() - spec.q_min());
   const auto q_min = static_cast<float>(spec.q_min());
   const auto q_max = static_cast<float>(spec.q_max());
@@ -64,9 +65,18 @@ GroupConstants constants_of(const QuantSpec& spec, const Extremes& range) {
 template <class Value>
 HWY_INLINE void quantise_rows(const QuantSpec& spec, const Value* x, std::int64_t width, Value* into,
                               RowRange rows) {
+  const bool floating = spec.fields().type == NumberType::floating;
+  const FloatElement element = floating ? element_of(*spec.fields().format) : FloatElement();
   for (std::int64_t row = rows.first; row < rows.last; ++row) {
     const Value* from = x + row * width;
-    quantise_group(constants_of(spec, extremes_of(from, width)), from, into + row * width, width);
+    const Extremes range = extremes_of(from, width);
+    if (floating) {
+      const float amax = std::max(-range.lowest, range.highest);
+      const float scale = storable_scale(amax / element.largest, spec.fields().scale_dtype);
+      quantise_group(FloatGroup{{scale, scale, false}, element}, from, into + row * width, width);
+    } else {
+      quantise_group(grid_of(spec, range), from, into + row * width, width);
+    }
   }
 }
 

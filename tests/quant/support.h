@@ -42,9 +42,10 @@ inline std::vector<QuantSpec> weight_specs() {
   for (std::int64_t width = 2; width <= 8; ++width) {
     for (const Strategy strategy : {Strategy::tensor, Strategy::channel, Strategy::group}) {
       for (const ScaleType type : {ScaleType::float32, ScaleType::float16, ScaleType::bfloat16}) {
-        QuantSpecFields fields{
-            width, NumberType::integer, true, Grid::integer, strategy, strategy == Strategy::group ? 20 : 0,
-            type};
+        QuantSpecFields fields{.num_bits = width,
+                               .strategy = strategy,
+                               .group_size = strategy == Strategy::group ? 20 : 0,
+                               .scale_dtype = type};
         specs.emplace_back(fields);
         fields.grid = Grid::half;
         specs.emplace_back(fields);

@@ -10,8 +10,9 @@ namespace {
 using quant::Method;
 
 bool is_given(const quant::SpecConfig& spec) {
-  return spec.num_bits || spec.type || spec.symmetric || spec.grid || spec.strategy || spec.group_size ||
-         spec.scale_dtype || spec.dynamic;
+  return spec.num_bits || spec.type || spec.format || spec.symmetric || spec.grid || spec.strategy ||
+         spec.group_size || !spec.block_structure.empty() || spec.scale_dtype || spec.zero_point_dtype ||
+         spec.dynamic;
 }
 
 // Building the spec finds what contradicts itself; its message gets the key in front.
@@ -38,12 +39,14 @@ void check_unused(const quant::QuantConfig& quant, Problems& problems) {
 }
 
 void check_weights(const quant::QuantConfig& quant, Problems& problems) {
-  if (!quant.weights.num_bits) {
+  const bool width_is_known =
+      quant.weights.num_bits || quant.weights.format || quant.weights.type == quant::NumberType::ternary;
+  if (!width_is_known) {
     problems.add(
         "quant.weights.num_bits is missing with quant.method: " + std::string(data::enum_name(quant.method)),
         quant.activations ? "activations are quantised only where weights are"
                           : "the number of bits is the point of a quantised model",
-        "give 2 to 8, or set quant.method: none");
+        "give 2 to 8 (or a format), or set quant.method: none");
   }
   check_spec(
       "quant.weights", [&] { quant::weight_spec(quant.weights); }, problems);

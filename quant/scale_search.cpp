@@ -1,0 +1,176 @@
+// What the elements of one group share, found from the elements.
+#include "quant/scale_search.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "data/formats/input_error.h"
+#include "quant/affine.h"
+#include "quant/block_format.h"
+#include "quant/learned_scale.h"
+#include "quant/squared_error.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+struct Range {
+  float lowest = 0.0F;  // zero is always inside
+  float highest = 0.0F;
+
+  float amax() const { return std::max(-lowest, highest); }
+};
+
+constexpr int kLanes = 16;
+
+[[noreturn]] void throw_not_finite() {
+  throw data::InputError("the weight holds NaN or infinity", "it has no code",
+                         "start from a state of the run in which all weights are finite");
+}
+
+Range range_of(std::span<const float> w) {
+  std::array<float, kLanes> lowest{};
+  std::array<float, kLanes> highest{};
+  std::array<float, kLanes> poison{};  // x - x is NaN for NaN and infinity, else 0
+  std::size_t i = 0;
+  for (; i + kLanes <= w.size(); i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) {
+      const float x = w[i + j];
+      lowest[j] = x < lowest[j] ? x : lowest[j];
+      highest[j] = x > highest[j] ? x : highest[j];
+      poison[j] += x - x;
+    }
+  }
+  for (; i < w.size(); ++i) {
+    lowest[0] = std::min(lowest[0], w[i]);
+    highest[0] = std::max(highest[0], w[i]);
+    poison[0] += w[i] - w[i];
+  }
+  if (std::any_of(poison.begin(), poison.end(), [](float x) { return x != 0.0F; })) {
+    throw_not_finite();
+  }
+  return {*std::min_element(lowest.begin(), lowest.end()), *std::max_element(highest.begin(), highest.end())};
+}
+
+class Search {
+ public:
+  Search(const QuantSpec& spec, ScaleSearch kind, float global_scale)
+      : spec_(spec), kind_(kind), global_scale_(global_scale) {}
+
+  GroupParameters group(std::span<const float> w) const {
+    const Range range = range_of(w);
+    if (spec_.fields().type == NumberType::ternary) {
+      return {stored(ternary_scale(w)), 1.0F, 0.0F};
+    }
+    if (!spec_.has_negative_scale()) {
+      return best(w, range);
+    }
+    std::vector<float> side(w.size());
+    std::transform(w.begin(), w.end(), side.begin(), [](float x) { return x > 0.0F ? x : 0.0F; });
+    const float positive = best(side, {0.0F, range.highest}).scale;
+    std::transform(w.begin(), w.end(), side.begin(), [](float x) { return x < 0.0F ? x : 0.0F; });
+    return {positive, best(side, {range.lowest, 0.0F}).scale, 0.0F};
+  }
+
+ private:
+  float stored(float scale) const {
+    return storable_scale(scale / global_scale_, spec_.fields().scale_dtype);
+  }
+
+  // From the extremes alone.
+  GroupParameters parameters_of(Range range) const {
+    if (spec_.fields().scale_dtype == ScaleType::e8m0) {
+      return {mx_scale(range.amax(), spec_), 1.0F, 0.0F};
+    }
+    if (!spec_.has_zero_point()) {
+      return {stored(range.amax() / top_level(spec_)), 1.0F, 0.0F};
+    }
+    const auto q_min = static_cast<float>(spec_.q_min());
+    const auto q_max = static_cast<float>(spec_.q_max());
+    const float scale = stored((range.highest - range.lowest) / (q_max - q_min));
+    const float exact = q_min - range.lowest / scale;
+    const bool real = spec_.fields().zero_point_dtype == ZeroPointType::float16;
+    const float zero_point = real ? round_to(exact, ScaleType::float16) : std::nearbyint(exact);
+    return {scale, 1.0F, std::clamp(zero_point, q_min, q_max)};
+  }
+
+  std::vector<GroupParameters> candidates(Range range) const {
+    const GroupParameters first = parameters_of(range);
+    std::vector<GroupParameters> all = {first};
+    if (spec_.fields().scale_dtype == ScaleType::e8m0) {
+      for (const float factor : {2.0F, 0.5F, 0.25F}) {
+        all.push_back({storable_scale(first.scale * factor, ScaleType::e8m0), 1.0F, 0.0F});
+      }
+      return all;
+    }
+    for (int percent = 99; percent > 20; --percent) {
+      const float ratio = static_cast<float>(percent) / 100.0F;
+      all.push_back(parameters_of({range.lowest * ratio, range.highest * ratio}));
+    }
+    return all;
+  }
+
+  GroupParameters best(std::span<const float> w, Range range) const {
+    if (kind_ == ScaleSearch::absmax || range.amax() == 0.0F) {
+      return parameters_of(range);
+    }
+    GroupParameters winner;
+    double least = -1.0;
+    for (const GroupParameters& candidate : candidates(range)) {
+      GroupParameters used = candidate;
+      used.scale *= global_scale_;
+      const double error = squared_error(w, used, spec_);
+      if (least < 0.0 || error < least) {
+        least = error;
+        winner = candidate;
+      }
+    }
+    return winner;
+  }
+
+  // Given a scale, the elements above half of it become +-scale; given those k elements (the largest ones),
+  // their mean is the best scale and sum w^2 - (sum of them)^2 / k the error.
+  float ternary_scale(std::span<const float> w) const {
+    std::vector<float> magnitudes(w.size());
+    std::transform(w.begin(), w.end(), magnitudes.begin(), [](float x) { return std::abs(x); });
+    double sum = 0.0;
+    if (kind_ == ScaleSearch::absmax) {
+      for (const float x : magnitudes) {
+        sum += static_cast<double>(x);
+      }
+      return static_cast<float>(sum / static_cast<double>(w.size()));
+    }
+    std::sort(magnitudes.begin(), magnitudes.end(), std::greater<>());
+    double most = 0.0;
+    double scale = 0.0;
+    for (std::size_t i = 0; i < magnitudes.size(); ++i) {
+      sum += static_cast<double>(magnitudes[i]);
+      const auto count = static_cast<double>(i + 1);
+      if (sum * sum / count > most) {
+        most = sum * sum / count;
+        scale = sum / count;
+      }
+    }
+    return static_cast<float>(scale);
+  }
+
+  const QuantSpec& spec_;
+  ScaleSearch kind_;
+  float global_scale_;
+};
+
+}  // namespace
+
+GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, ScaleSearch search,
+                           float global_scale) {
+  return Search(spec, search, global_scale).group(w);
+}
+
+float amax_of(std::span<const float> w) {
+  return range_of(w).amax();
+}
+
+}  // namespace bitlaw::quant

@@ -1,0 +1,15 @@
+// The squared error of a group seen through candidate parameters, for searches. Torch-free.
+#pragma once
+
+#include <span>
+
+#include "quant/scale_search.h"
+#include "quant/spec.h"
+
+namespace bitlaw::quant {
+
+// Multiplies by 1 / scale, where coding divides: where that turns a code, two codes are equally far. Floating
+// and quantile: `scale` for all elements. `parameters.scale` includes the global scale here.
+double squared_error(std::span<const float> w, const GroupParameters& parameters, const QuantSpec& spec);
+
+}  // namespace bitlaw::quant
