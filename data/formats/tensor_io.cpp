@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include "data/formats/input_error.h"
@@ -73,6 +75,23 @@ at::Tensor read_tensor(const TensorFile& file, const std::string& name) {
   at::Tensor tensor = at::empty(info.shape, at::TensorOptions(scalar_type_of(info.dtype)));
   file.read(name, {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()});
   return tensor;
+}
+
+at::Tensor tensor_of(const RawTensor& raw) {
+  at::Tensor tensor = at::empty(raw.shape, at::TensorOptions(scalar_type_of(raw.dtype)));
+  if (tensor.nbytes() != raw.bytes.size()) {
+    throw std::invalid_argument("a raw tensor's bytes do not fit its shape");
+  }
+  if (!raw.bytes.empty()) {
+    std::memcpy(tensor.mutable_data_ptr(), raw.bytes.data(), raw.bytes.size());
+  }
+  return tensor;
+}
+
+RawTensor raw_tensor_of(const at::Tensor& tensor) {
+  const at::Tensor plain = on_cpu(tensor);
+  const auto bytes = bytes_of(plain);
+  return {dtype_of(plain), plain.sizes().vec(), {bytes.begin(), bytes.end()}};
 }
 
 TensorHash hash_tensors(const std::map<std::string, at::Tensor>& tensors) {

@@ -89,23 +89,6 @@ void check_finite(const std::string& name, const at::Tensor& tensor) {
   }
 }
 
-data::RawTensor raw_of(const at::Tensor& tensor) {
-  const at::Tensor flat = tensor.contiguous();
-  data::RawTensor raw;
-  raw.dtype = data::dtype_of(flat);
-  raw.shape = flat.sizes().vec();
-  raw.bytes.resize(flat.nbytes());
-  std::memcpy(raw.bytes.data(), flat.const_data_ptr(), raw.bytes.size());
-  return raw;
-}
-
-at::Tensor tensor_of(const data::RawTensor& raw) {
-  at::Tensor tensor = at::empty(raw.shape, at::TensorOptions().dtype(data::scalar_type_of(raw.dtype)));
-  TORCH_CHECK(tensor.nbytes() == raw.bytes.size(), "a raw tensor's bytes do not fit its shape");
-  std::memcpy(tensor.mutable_data_ptr(), raw.bytes.data(), raw.bytes.size());
-  return tensor;
-}
-
 at::Tensor tensor_of(const PackedTensor& packed) {
   const std::vector<float> values = dequantise(packed);
   at::Tensor tensor = at::empty({packed.out_features, packed.in_features}, at::kFloat);
@@ -197,7 +180,7 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
     }
     const at::Tensor stored = tensor.is_floating_point() ? tensor.to(scalar_type_of(rest_dtype)) : tensor;
     check_finite(name, stored);
-    packed.tensors.emplace(name, raw_of(stored));
+    packed.tensors.emplace(name, data::raw_tensor_of(stored));
   }
   packed.attributes["model_bits"] = std::to_string(count_bits(packed).model_bits());
   return packed;
@@ -206,7 +189,7 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
 void load_packed(torch::nn::Module& model, const PackedModel& packed) {
   std::map<std::string, at::Tensor> state;
   for (const auto& [name, raw] : packed.tensors) {
-    state.emplace(name, tensor_of(raw));
+    state.emplace(name, data::tensor_of(raw));
   }
   for (const auto& [name, weight] : packed.weights) {
     state.emplace(joined(name, "weight"), tensor_of(weight));
