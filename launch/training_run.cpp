@@ -145,6 +145,9 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   trainer::Log log(collective.rank(), options.verbosity);
   const TrainingSources sources = load_training_sources(config);
   record_tokenizer_geometry(config, sources);
+  if (options.amend_config) {
+    options.amend_config(config, sources, collective);
+  }
   const std::string identity = run_identity(config, sources);
   std::optional<trainer::CheckpointState> resume = find_resume(config, identity, options.resume, log);
   if (is_done(config, resume)) {
@@ -162,6 +165,9 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
   trainer_inputs.resume_from = std::move(resume);
   log_start(*trainer_inputs.log, config, made, collective.size());
+  if (options.before_first_step && !inputs.resume) {
+    options.before_first_step({config, sources, *made.task, collective, *trainer_inputs.log});
+  }
   return run_trainer(std::move(trainer_inputs), *made.task, collective);
 }
 

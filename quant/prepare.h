@@ -27,8 +27,9 @@ struct PrepareReport {
 };
 
 // Attaches quantizers whose scales are initialised from the present weights when `initialise` holds (a load
-// of saved state follows otherwise). First ignore, then overrides, the last match wins. InputError: a pattern
-// that matches no layer, a group size that does not divide, all problems at once.
+// of saved state, or calibration where the method asks for it (is_calibrated), follows otherwise). First
+// ignore, then overrides, the last match wins. InputError: a pattern that matches no layer, a group size that
+// does not divide, all problems at once.
 enum class ScaleInit { from_weights, left_for_load };
 PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, ScaleInit init);
 
