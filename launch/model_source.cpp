@@ -188,6 +188,17 @@ distill::State without_quantizers(const distill::State& state) {
   return masters;
 }
 
+// A layer without quantizer has no input transform either: its weight is for the input as it comes.
+void undo_input_transforms(torch::nn::Module& model, distill::State& state) {
+  for (const auto& [name, linear] : quant::linear_layers(model)) {
+    const quant::InputTransform transform = linear->input_transform();
+    if (!transform.is_identity()) {
+      at::Tensor& weight = state.at(name + ".weight");
+      weight = transform.undone(weight);
+    }
+  }
+}
+
 distill::State deployed_state(const LoadedModel& loaded) {
   if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
     return quant::state_of(*loaded.model, quant::StateScope::deployed);
@@ -235,6 +246,7 @@ distill::SourceModel load_source(const fs::path& path, const WeightsWish& wish, 
   source.state = use == SourceUse::deployed
                      ? deployed_state(loaded)
                      : without_quantizers(quant::state_of(*loaded.model, quant::StateScope::deployed));
+  undo_input_transforms(*loaded.model, source.state);
   return source;
 }
 

@@ -183,6 +183,9 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   trainer::Log log(collective.rank(), options.verbosity);
   const TrainingSources sources = load_training_sources(config);
   record_tokenizer_geometry(config, sources);
+  if (options.amend_config) {
+    options.amend_config(config, sources, collective);
+  }
   const std::string identity = run_identity(config, sources);
   trainer::require_same_yaml(trainer::write_config(config), "the configuration", collective);
   trainer::require_same_yaml(identity, "the identity of the run (configuration and hashes of its sources)",
@@ -206,6 +209,9 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
     trainer_inputs.resume_from = trainer::read_checkpoint(resume->checkpoint, {""}, resume->parts);
   }
   log_start(*trainer_inputs.log, config, made, resume, collective.size());
+  if (options.before_first_step && !inputs.resume) {
+    options.before_first_step({config, sources, *made.task, collective, *trainer_inputs.log});
+  }
   return run_trainer(std::move(trainer_inputs), *made.task, collective);
 }
 

@@ -2,7 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+
+#include "distill/task.h"
+#include "launch/training_sources.h"
+#include "trainer/comm/collective.h"
 
 #include "trainer/config/run_config.h"
 #include "trainer/log.h"
@@ -14,6 +19,18 @@ struct TrainingOptions {
   std::int64_t stop_at = -1;
   bool dry_run = false;
   trainer::Verbosity verbosity = trainer::Verbosity::normal;
+  // Called by every rank alike before anything is made of the configuration; may add to its quant section.
+  std::function<void(trainer::RunConfig&, const TrainingSources&, trainer::Collective&)> amend_config;
+  // Called once by every rank before the first step of a run that is not resumed, in a run folder that is
+  // ours; may change the task's model, alike on all ranks.
+  struct Start {
+    const trainer::RunConfig& config;
+    const TrainingSources& sources;
+    distill::Task& task;
+    trainer::Collective& collective;
+    trainer::Log& log;
+  };
+  std::function<void(const Start&)> before_first_step;
 };
 
 // Called by every rank; the ranks are found here. Returns the exit code: 0 finished, 75 stopped after saving.

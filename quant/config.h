@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "data/formats/field.h"
+#include "quant/calibration_config.h"
 #include "quant/spec.h"
 
 namespace bitlaw::quant {
 
-enum class Method { none, rtn, ste, lsq };  // none: full precision
+// none: full precision. Post-training: rtn, gptq, awq, hqq, omniquant. Trained: ste, lsq.
+enum class Method { none, rtn, ste, lsq, gptq, awq, hqq, omniquant };
 enum class ScaleSearch { absmax, mse };
 enum class RestType { float32, bfloat16, float16 };
 
@@ -38,12 +40,14 @@ struct OverrideConfig {
 struct QuantConfig {
   Method method = Method::none;
   ScaleSearch scale_search = ScaleSearch::mse;
+  std::vector<TransformKind> transforms;  // post-training methods only
   SpecConfig weights;
   std::optional<SpecConfig> activations;
   std::vector<std::string> targets = {"linear"};
   std::vector<std::string> ignore;
   std::vector<OverrideConfig> overrides;
   RestType rest_dtype = RestType::bfloat16;
+  CalibrationConfig calibration;
 };
 
 template <class Visitor>
@@ -101,12 +105,18 @@ void visit_fields(Visitor& visitor, OverrideConfig& config) {
 template <class Visitor>
 void visit_fields(Visitor& visitor, QuantConfig& config) {
   using data::Field;
-  visitor(Field{"method",
-                "none, rtn (round to nearest), ste (straight-through, fixed scales), lsq (learned scales)"},
-          config.method);
+  visitor(
+      Field{"method",
+            "none; after training: rtn (round to nearest), gptq, awq, hqq, omniquant (learned clipping); in "
+            "training: ste (straight-through, fixed scales), lsq (learned scales)"},
+      config.method);
   visitor(Field{"scale_search",
                 "initial scales: from the largest absolute value (absmax), or of least squared error (mse)"},
           config.scale_search);
+  visitor(Field{"transforms",
+                "what is done to each layer before a post-training method, the input transformed to match: "
+                "smooth (SmoothQuant's scales), hadamard (rotation within groups)"},
+          config.transforms);
   visitor(Field{"weights", "spec of the weights"}, config.weights);
   visitor(Field{"activations", "spec of the inputs of quantised layers; none leaves them alone"},
           config.activations);
@@ -119,6 +129,7 @@ void visit_fields(Visitor& visitor, QuantConfig& config) {
           config.overrides);
   visitor(Field{"rest_dtype", "type of everything that stays unquantised, in training and in files"},
           config.rest_dtype);
+  visitor(Field{"calibration", "post-training methods that look at the layers' inputs"}, config.calibration);
 }
 
 // The full spec of weights: `config` over `defaults` over the documented defaults.
@@ -129,7 +140,8 @@ QuantSpec activation_spec(const SpecConfig& config);  // int8, symmetric, per to
 
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::Method> {
-  static constexpr std::string_view names[] = {"none", "rtn", "ste", "lsq"};
+  static constexpr std::string_view names[] = {"none", "rtn", "ste", "lsq",
+                                               "gptq", "awq", "hqq", "omniquant"};
 };
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::ScaleSearch> {

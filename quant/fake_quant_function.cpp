@@ -11,6 +11,7 @@
 #include "quant/kernels/exponential.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/kernels/token_quant.h"
+#include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
 
@@ -204,7 +205,7 @@ at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec) {
 
 at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantInputs& inputs,
                          at::ScalarType type) {
-  if (method == Method::rtn) {
+  if (is_post_training(method)) {
     const at::NoGradGuard no_grad;
     return values(spec, inputs, type);
   }

@@ -53,12 +53,20 @@ at::Tensor Linear::forward_with_bias(const at::Tensor& x, const at::Tensor& with
   return product(x, with_bias.to(type), type);
 }
 
-at::Tensor Linear::product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type) {
-  at::Tensor input = x.to(type);
-  if (activation_spec_) {
-    input = fake_quantise_tokens(input, *activation_spec_);
+at::Tensor Linear::prepared_input(const at::Tensor& x, at::ScalarType type) const {
+  if (observer_) {
+    observer_(x);
   }
-  return at::linear(input, weight_as(type), with_bias);
+  const at::Tensor input = input_transform().apply(x).to(type);
+  return activation_spec_ ? fake_quantise_tokens(input, *activation_spec_) : input;
+}
+
+at::Tensor Linear::product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type) {
+  return at::linear(prepared_input(x, type), weight_as(type), with_bias);
+}
+
+InputTransform Linear::input_transform() const {
+  return weight_quantizer_ ? weight_quantizer_->input_transform() : input_transform_;
 }
 
 void Linear::attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations) {

@@ -8,10 +8,13 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
+#include "quant/input_transform.h"
 #include "quant/quantizer.h"
 
 namespace bitlaw::quant {
@@ -55,6 +58,16 @@ class Linear : public Layer {
   at::Tensor forward_with_bias(const at::Tensor& x, const at::Tensor& bias);
 
   void attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations);
+  // The input as it meets the weight: transformed, in `type`, and quantised where activations are.
+  at::Tensor prepared_input(const at::Tensor& x, at::ScalarType type) const;
+  // The quantizer's, else the one that was set: a file's, of a layer without quantizer.
+  InputTransform input_transform() const;
+  void set_input_transform(InputTransform transform) { input_transform_ = std::move(transform); }
+  // float32 [out, in]: the master for an input that is not transformed.
+  at::Tensor plain_weight() const { return input_transform().undone(weight); }
+  // Shown every input as it comes, before any transform; empty: nobody.
+  using InputObserver = std::function<void(const at::Tensor&)>;
+  void set_input_observer(InputObserver observer) { observer_ = std::move(observer); }
   const std::shared_ptr<Quantizer>& weight_quantizer() const { return weight_quantizer_; }
   const std::optional<QuantSpec>& activation_spec() const { return activation_spec_; }
 
@@ -66,6 +79,8 @@ class Linear : public Layer {
 
   std::shared_ptr<Quantizer> weight_quantizer_;  // registered as "weight_quantizer"
   std::optional<QuantSpec> activation_spec_;
+  InputTransform input_transform_;
+  InputObserver observer_;
 };
 
 class Embedding : public Layer {

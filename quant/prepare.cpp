@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/formats/input_error.h"
+#include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
 
@@ -86,8 +87,9 @@ Decision decide(const QuantConfig& config, const std::string& name) {
 std::shared_ptr<Quantizer> make_quantizer(const QuantConfig& config, const PreparedLayer& layer,
                                           const Linear& linear, ScaleInit init) {
   auto quantizer =
-      std::make_shared<Quantizer>(*layer.spec, config.method, layer.out_features, layer.in_features);
-  if (init == ScaleInit::from_weights) {
+      std::make_shared<Quantizer>(*layer.spec, config.method, layer.out_features, layer.in_features,
+                                  layer_plan(config, *layer.spec, layer.in_features));
+  if (init == ScaleInit::from_weights && !is_calibrated(config)) {
     quantizer->initialise(linear.weight, config.scale_search);
   }
   return quantizer;

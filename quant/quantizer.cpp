@@ -99,8 +99,12 @@ void check_finite(const at::Tensor& weight) {
 }  // namespace
 
 Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features,
-                     std::int64_t in_features)
-    : spec_(spec), method_(method), out_features_(out_features), in_features_(in_features) {
+                     std::int64_t in_features, const LayerPlan& plan)
+    : spec_(spec),
+      method_(method),
+      out_features_(out_features),
+      in_features_(in_features),
+      hadamard_block_(plan.hadamard_block) {
   TORCH_CHECK(method != Method::none, "a quantizer needs a method");
   if (spec.fields().strategy == Strategy::token) {
     throw data::InputError("strategy: token", "a weight has no tokens",
@@ -121,6 +125,14 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
   }
   if (spec.has_global_scale()) {
     global_scale_ = register_buffer("global_scale", at::ones({1}));
+  }
+  if (plan.group_index) {
+    const at::Tensor inputs = at::arange(in_features, at::kInt);
+    group_index_ =
+        register_buffer("group_index", inputs.div(spec.group_width(in_features), "floor").to(at::kInt));
+  }
+  if (plan.input_multiplier) {
+    input_multiplier_ = register_buffer("input_multiplier", at::ones({in_features}));
   }
 }
 
@@ -209,14 +221,14 @@ FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
 at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
   check_weight(weight);
   const at::ScalarType kernel_type = type == at::kBFloat16 ? type : at::kFloat;
-  return fake_quantise(spec_, method_, inputs_of(weight.contiguous()), kernel_type).to(type);
+  return by_input(fake_quantise(spec_, method_, inputs_of(by_group(weight)), kernel_type).to(type));
 }
 
 at::Tensor Quantizer::codes(const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
   check_finite(weight);
-  return make_codes(spec_, inputs_of(weight.detach().contiguous()));
+  return by_input(make_codes(spec_, inputs_of(by_group(weight.detach()))));
 }
 
 PackedTensor Quantizer::pack(const at::Tensor& weight) {
@@ -233,6 +245,11 @@ PackedTensor Quantizer::pack(const at::Tensor& weight) {
   } else if (zero_point_.defined()) {
     packed.zero_point_real = vector_of<float>(zero_point_.to(at::kFloat));
   }
+  packed.group_index = vector_of<std::int32_t>(group_index_);
+  if (input_multiplier_.defined() && !input_multiplier_.eq(1.0).all().item<bool>()) {
+    packed.input_multiplier = vector_of<float>(input_multiplier_);
+  }
+  packed.hadamard_block = hadamard_block_;
   return quant::pack(std::move(packed), span_of<std::uint8_t>(made));
 }
 

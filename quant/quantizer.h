@@ -5,7 +5,8 @@
 // scale_dtype, one float32 multiplication per element; `codes` gives the integers by the same arithmetic, so
 // an export stores exactly what was trained. Forward and backward are fused, one pass over the weight each
 // (quant/kernels/fake_quant.h).
-//   rtn: scales fixed, no gradient     ste: scales fixed, dw' / dw = 1 inside the range and 0 outside
+//   rtn, gptq, awq, hqq, omniquant: scales fixed, no gradient; all but rtn get them by adopt()
+//   ste: scales fixed, dw' / dw = 1 inside the range and 0 outside
 //   lsq: scales learned (Esser et al. 2020): ds = g * sum(dy * (rint(v) - v inside, q at the clipped ends)),
 //   with
 //        g = 1 / sqrt(n * q_max) and n the weights that share the scale; floats and quantiles: with the
@@ -22,6 +23,9 @@
 
 #include "quant/config.h"
 #include "quant/fake_quant_function.h"
+#include "quant/input_transform.h"
+#include "quant/methods/layer_codes.h"
+#include "quant/methods/method_plan.h"
 #include "quant/pack.h"
 #include "quant/spec.h"
 
@@ -30,9 +34,13 @@ namespace bitlaw::quant {
 class Quantizer : public torch::nn::Module {
  public:
   // Allocates parameters for a weight of this shape; initialise() or a load of state fills them.
-  Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features, std::int64_t in_features);
+  Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features, std::int64_t in_features,
+            const LayerPlan& plan = {});
 
   void initialise(const at::Tensor& weight, ScaleSearch search);  // scales from the weight
+  // Takes over what a post-training method found. Returns the masters that belong to it: the weights that the
+  // codes stand for, which have the same codes again. std::invalid_argument when they do not fit the plan.
+  at::Tensor adopt(const LayerCodes& found);
   // float32 [out, in] -> [out, in] in float32, or in bfloat16: the float32 product rounded once.
   at::Tensor forward(const at::Tensor& weight, at::ScalarType type = at::kFloat);
   // uint8 [out, in], 0..2^b-1. InputError when the weight is not finite.
@@ -42,11 +50,18 @@ class Quantizer : public torch::nn::Module {
   at::Tensor scale_negative() const;  // like scale; undefined unless the spec has one
   std::optional<float> global_scale() const;
   const at::Tensor& zero_point() const { return zero_point_; }  // like scale: int8 or float16; or undefined
+  InputTransform input_transform() const;
+  // Makes the multiplier 1 everywhere: a producer has absorbed it.
+  void clear_input_multiplier();
   const QuantSpec& spec() const { return spec_; }
   Method method() const { return method_; }
 
  private:
   void check_weight(const at::Tensor& weight) const;
+  void check_fits(const LayerCodes& found) const;
+  // Columns in the order of their groups, and back; nothing where groups are contiguous.
+  at::Tensor by_group(const at::Tensor& weight) const;
+  at::Tensor by_input(const at::Tensor& weight) const;
   float global_factor() const;  // the global scale, or 1
   void set_scale(at::Tensor& state, const at::Tensor& scale) const;
   at::Tensor stored_scale(const at::Tensor& state) const;
@@ -61,6 +76,9 @@ class Quantizer : public torch::nn::Module {
       negative_state_;     // likewise "log_scale_negative" or "scale_negative": asymmetric floats, quantiles
   at::Tensor zero_point_;  // buffer "zero_point", int8 or float16: asymmetric integers
   at::Tensor global_scale_;  // buffer "global_scale", float32 [1]: scale_dtype e4m3; keeps its initial value
+  at::Tensor group_index_;   // buffer "group_index", int32 [in], where the plan says so
+  at::Tensor input_multiplier_;  // buffer "input_multiplier", float32 [in], likewise
+  std::int64_t hadamard_block_;
 };
 
 // Per-token dynamic quantisation of activations: every row of x [..., C] (float32 or bfloat16) by its own

@@ -13,7 +13,6 @@
 #include "distill/models/transformer_ops.h"
 #include "distill/models/var_layers.h"
 #include "distill/models/vq_tokenizer.h"
-#include "quant/quantizer.h"
 
 namespace bitlaw::distill {
 
@@ -133,9 +132,8 @@ at::Tensor Var::Impl::run_block(VarBlock& block, const at::Tensor& x_BLC, const 
 at::Tensor Var::Impl::logits(const at::Tensor& x_BLC, const at::Tensor& modulation_B2C) const {
   const at::Tensor scale_BC = modulation_B2C.select(1, 0), shift_BC = modulation_B2C.select(1, 1);
   const at::ScalarType type = product_type(x_BLC);
-  at::Tensor normed_BLC = modulated_norm(x_BLC, scale_BC, shift_BC, type);
-  if (head->activation_spec()) normed_BLC = fake_quantise_tokens(normed_BLC, *head->activation_spec());
-  return float_product(normed_BLC, head->weight_as(type), head->effective_bias());
+  const at::Tensor normed_BLC = modulated_norm(x_BLC, scale_BC, shift_BC, type);
+  return float_product(head->prepared_input(normed_BLC, type), head->weight_as(type), head->effective_bias());
 }
 
 // float32 [B, L, C] of all tokens, or of tokens [begin, begin + input length) when begin > 0.
@@ -159,6 +157,17 @@ at::Tensor Var::forward(const at::Tensor& labels_B, const at::Tensor& var_input_
   at::Tensor x_BLC = embed(cond_BC, var_input_BLE, 0);
   for (const auto& block : impl.blocks) x_BLC = impl.run_block(*block, x_BLC, source);
   return impl.logits(x_BLC, impl.head_ada_lin->forward(silu_cond_BC));
+}
+
+at::Tensor Var::forward_blocks(const at::Tensor& labels_B, const at::Tensor& var_input_BLE,
+                               std::int64_t blocks) {
+  const Impl& impl = *impl_;
+  const at::Tensor cond_BC = impl.class_emb->forward(labels_B);
+  const at::Tensor source = impl.modulation_source(at::silu(cond_BC));
+  at::Tensor x_BLC = embed(cond_BC, var_input_BLE, 0);
+  for (std::int64_t i = 0; i < blocks; ++i)
+    x_BLC = impl.run_block(*impl.blocks.at(static_cast<std::size_t>(i)), x_BLC, source);
+  return x_BLC;
 }
 
 // AdaLN vectors depend on the labels alone: made once for all scales.

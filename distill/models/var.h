@@ -32,6 +32,8 @@ class Var : public quant::Layer {
   // labels int64 [B] (num_classes = dropped), var_input float32 [B, L - 1st scale, E] -> logits float32 [B,
   // L, V].
   at::Tensor forward(const at::Tensor& labels_B, const at::Tensor& var_input_BLE);
+  // The first `blocks` blocks of the same forward, without the head: what later blocks would be given.
+  at::Tensor forward_blocks(const at::Tensor& labels_B, const at::Tensor& var_input_BLE, std::int64_t blocks);
   // Logits of scale k alone, appending to the cache; input undefined for scale 0. [B, p_k^2, V]
   at::Tensor forward_scale(const at::Tensor& labels_B, const at::Tensor& input_BTE, std::int64_t scale,
                            KvCache& cache);

@@ -57,6 +57,24 @@ LossTerms VarTask::loss(const data::Batch& batch) {
   return token_loss(tokens);
 }
 
+void VarTask::run_blocks(const data::Batch& batch, std::int64_t blocks) {
+  const at::NoGradGuard no_grad;
+  const TokenInput input = preparer_.prepare(batch);
+  const at::Tensor labels_B =
+      drop_labels(batch, options_.seed, options_.label_drop, student_->shape().num_classes);
+  if (blocks > student_->shape().depth) {
+    student_->forward(labels_B, input.var_input_BLE);
+  } else {
+    student_->forward_blocks(labels_B, input.var_input_BLE, blocks);
+  }
+}
+
+at::Tensor VarTask::student_logits(const data::Batch& batch) {
+  const at::NoGradGuard no_grad;
+  const TokenInput input = preparer_.prepare(batch);
+  return student_->forward(input.labels_B, input.var_input_BLE).to(at::kFloat);
+}
+
 VarTask::Logits VarTask::evaluation_logits(const data::Batch& batch) {
   const at::NoGradGuard no_grad;
   const TokenInput input = preparer_.prepare(batch);

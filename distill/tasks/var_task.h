@@ -39,6 +39,13 @@ class VarTask : public Task {
   std::vector<std::pair<std::string, double>> report(const quant::Statistics& merged) const final;
   std::int64_t tokens_per_sample() const final;
 
+  // Runs the samples of a batch through the student's first `blocks` blocks, with one more also through its
+  // head; labels are dropped as in training. No graph.
+  void run_blocks(const data::Batch& batch, std::int64_t blocks);
+  Var& student() { return *student_; }
+  // float32 [B, L, V] of the samples of a batch, without label drop. No graph.
+  at::Tensor student_logits(const data::Batch& batch);
+
   struct Logits {
     at::Tensor labels_B;
     at::Tensor tokens_BL;

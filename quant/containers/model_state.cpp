@@ -96,6 +96,14 @@ at::Tensor tensor_of(const PackedTensor& packed) {
   return tensor;
 }
 
+InputTransform transform_of(const PackedTensor& packed) {
+  InputTransform transform{{}, packed.hadamard_block};
+  if (!packed.input_multiplier.empty()) {
+    transform.multiplier = at::tensor(packed.input_multiplier);
+  }
+  return transform;
+}
+
 // The layer whose weight has codes and which owns tensor `name` as weight or quantiser state, if any.
 bool is_coded(const std::string& name, const std::map<std::string, PackedTensor>& weights) {
   for (const auto& [module, packed] : weights) {
@@ -210,6 +218,9 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
   copy_into(model, state);
   for (const auto& [name, spec] : packed.activations) {
     layers.at(name)->attach(nullptr, spec);
+  }
+  for (const auto& [name, weight] : packed.weights) {
+    layers.at(name)->set_input_transform(transform_of(weight));
   }
 }
 

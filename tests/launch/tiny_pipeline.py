@@ -153,6 +153,15 @@ def train_teacher(pipeline):
 
 def train_students(pipeline):
     pipeline.train("student_w2_rtn", command="ptq")
+    pipeline.train("student_w2_rtn", "run.name=tiny-w2-gptq", "quant.method=gptq", command="ptq")
+    log = pipeline.train("student_w2_rtn", "run.name=tiny-w4-awq", "quant.method=awq", "quant.weights.num_bits=4",
+                         command="ptq")
+    check("blocks.0.ffn.fc2" in log and "folded" in log, "the table of calibrated layers is missing")
+    pipeline.train("student_w2_rtn", "run.name=tiny-w4-rotated", "quant.method=gptq", "quant.weights.num_bits=4",
+                   "quant.transforms=[smooth, hadamard]", "quant.calibration.act_order=true", command="ptq")
+    pipeline.train("student_w2_rtn", "run.name=tiny-mixed", "--budget-bits", 3.5, command="ptq")
+    mixed = json.loads((pipeline.run_path("tiny-mixed") / "mixed_precision.json").read_text())
+    check(3.0 < mixed["chosen"]["bits_per_weight"] <= 3.5, f"the budget is not kept: {mixed['chosen']}")
     pipeline.train("student_w2_cross_entropy")
     pipeline.train("student_w2_topkld")
     pipeline.train("student_w3_topkld", "--stop-at", 15, expected=RUN_AGAIN)
@@ -190,6 +199,9 @@ def compare(figures):
     say(f"KL(teacher, student): {kl}")
     check(kl["tiny-teacher"] < 0.01, "the packed teacher is far from itself")
     check(kl["tiny-w2-topkld"] < kl["tiny-w2-rtn"], "distillation is no better than rounding at 2 bits")
+    for better in ("tiny-w4-awq", "tiny-w4-rotated", "tiny-mixed"):
+        check(kl[better] < kl["tiny-w2-rtn"], f"{better} is no better than rounding to 2 bits")
+    check(kl["tiny-w2-gptq"] < kl["tiny-w2-rtn"], "GPTQ is no better than rounding at 2 bits")
     check(kl["tiny-w2-cross-entropy"] < kl["tiny-w2-rtn"], "QAT is no better than rounding at 2 bits")
     check(kl["tiny-w3-topkld"] < kl["tiny-w2-topkld"], "3 bits are no better than 2")
     check(figures["tiny-teacher"]["cross_entropy"] < 4.0, "the teacher has learned nothing (ln 64 = 4.16)")
@@ -207,7 +219,8 @@ def main():
         make_data(pipeline)
         train_teacher(pipeline)
         train_students(pipeline)
-        names = ["tiny-w2-rtn", "tiny-w2-cross-entropy", "tiny-w2-topkld", "tiny-w3-topkld"]
+        names = ["tiny-w2-rtn", "tiny-w2-gptq", "tiny-w4-awq", "tiny-w4-rotated", "tiny-mixed",
+                 "tiny-w2-cross-entropy", "tiny-w2-topkld", "tiny-w3-topkld"]
         figures = {"tiny-teacher": measure(pipeline, "tiny-teacher", "--ema")}
         figures.update({name: measure(pipeline, name) for name in names})
         compare(figures)

@@ -1,5 +1,6 @@
 // Specs and rules of the quant section.
 #include "data/formats/input_error.h"
+#include "quant/methods/method_plan.h"
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
 
@@ -49,7 +50,7 @@ void check_weights(const quant::QuantConfig& quant, Problems& problems) {
         "give 2 to 8 (or a format), or set quant.method: none");
   }
   check_spec(
-      "quant.weights", [&] { quant::weight_spec(quant.weights); }, problems);
+      "quant.weights", [&] { quant::check_method(quant, quant::weight_spec(quant.weights)); }, problems);
   if (quant.activations) {
     check_spec(
         "quant.activations", [&] { quant::activation_spec(*quant.activations); }, problems);
@@ -73,7 +74,8 @@ void check_rules(const quant::QuantConfig& quant, Problems& problems) {
                    "give what differs, or put the pattern into quant.ignore");
     }
     check_spec(
-        key + ".weights", [&] { quant::weight_spec(rule.weights, quant.weights); }, problems);
+        key + ".weights",
+        [&] { quant::check_method(quant, quant::weight_spec(rule.weights, quant.weights)); }, problems);
   }
 }
 
@@ -86,10 +88,13 @@ void check_quant(const RunConfig& config, Problems& problems) {
   }
   check_weights(config.quant, problems);
   check_rules(config.quant, problems);
-  if (config.quant.method == Method::rtn && config.train.max_steps > 0) {
-    problems.add("quant.method: rtn with train.max_steps: " + std::to_string(config.train.max_steps),
-                 "rounding to nearest passes no gradient, so quantised weights would not be trained",
-                 "use 'bitlaw ptq' for rounding without training, or quant.method: lsq or ste");
+  check_spec(
+      "quant", [&] { quant::check_transforms(config.quant); }, problems);
+  if (quant::is_post_training(config.quant.method) && config.train.max_steps > 0) {
+    problems.add("quant.method: " + std::string(data::enum_name(config.quant.method)) +
+                     " with train.max_steps: " + std::to_string(config.train.max_steps),
+                 "a post-training method passes no gradient, so quantised weights would not be trained",
+                 "use 'bitlaw ptq' for quantising without training, or quant.method: lsq or ste");
   }
 }
 

@@ -1,0 +1,36 @@
+// The samples that a model's layers are measured on, spread over the ranks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "data/batch.h"
+#include "data/dataset.h"
+#include "trainer/comm/collective.h"
+#include "trainer/config/run_config.h"
+
+namespace bitlaw::launch {
+
+class CalibrationSamples {
+ public:
+  // The first quant.calibration.samples of the training stream's first epoch. InputError: the data set has
+  // fewer, or there are more ranks than samples.
+  CalibrationSamples(const trainer::RunConfig& config, const data::Dataset& train,
+                     trainer::Collective& collective);
+
+  // Calls body(batch) for this rank's micro batches, at least one, of at most eval.micro_batch_size samples,
+  // in the run's precision. Called by all ranks alike; trainer::StopRequested on all when one was asked to
+  // stop.
+  void for_each_batch(const std::function<void(const data::Batch&)>& body) const;
+  std::int64_t count() const { return count_; }
+
+ private:
+  data::Batch read(std::int64_t first, std::int64_t count) const;
+
+  const trainer::RunConfig& config_;
+  const data::Dataset& train_;
+  trainer::Collective& collective_;
+  std::int64_t count_;
+};
+
+}  // namespace bitlaw::launch

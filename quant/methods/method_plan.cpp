@@ -1,0 +1,124 @@
+#include "quant/methods/method_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+using data::InputError;
+
+std::string method_with_spec(const QuantConfig& config, const QuantSpec& spec) {
+  return std::string(data::enum_name(config.method)) + " with spec " + spec.to_string();
+}
+
+bool is_part_of_row(const QuantSpec& spec) {
+  return spec.fields().strategy == Strategy::group || spec.fields().strategy == Strategy::channel;
+}
+
+void check_hqq(const QuantConfig& config, const QuantSpec& spec) {
+  if (!spec.has_zero_point() || spec.fields().zero_point_dtype != ZeroPointType::float16) {
+    throw InputError(
+        method_with_spec(config, spec),
+        "HQQ optimises real-valued zero points, which only asymmetric integers with float16 zero "
+        "points can store",
+        "set symmetric: false and zero_point_dtype: float16");
+  }
+}
+
+void check_omniquant(const QuantConfig& config, const QuantSpec& spec) {
+  if (spec.fields().type != NumberType::integer) {
+    throw InputError(method_with_spec(config, spec), "the learned ranges are those of integers",
+                     "use type: int, or another method");
+  }
+}
+
+void check_rotation(const QuantSpec& spec) {
+  const std::int64_t block = spec.fields().group_size;
+  if (spec.fields().strategy != Strategy::group || block < 2 ||
+      !std::has_single_bit(static_cast<std::uint64_t>(block))) {
+    throw InputError("transforms: hadamard with spec " + spec.to_string(),
+                     "the rotation mixes the inputs of one group, of which there is a power of two",
+                     "use strategy group with group_size 16, 32, 64, 128 ...");
+  }
+}
+
+}  // namespace
+
+bool is_post_training(Method method) {
+  return method == Method::rtn || method == Method::gptq || method == Method::awq || method == Method::hqq ||
+         method == Method::omniquant;
+}
+
+bool has_transform(const QuantConfig& config, TransformKind kind) {
+  return std::find(config.transforms.begin(), config.transforms.end(), kind) != config.transforms.end();
+}
+
+bool needs_calibration(const QuantConfig& config) {
+  return config.method == Method::gptq || config.method == Method::awq ||
+         config.method == Method::omniquant || has_transform(config, TransformKind::smooth);
+}
+
+bool is_calibrated(const QuantConfig& config) {
+  return is_post_training(config.method) && (config.method != Method::rtn || !config.transforms.empty());
+}
+
+LayerPlan layer_plan(const QuantConfig& config, const QuantSpec& spec, std::int64_t in_features) {
+  LayerPlan plan;
+  plan.group_index = config.method == Method::gptq && config.calibration.act_order &&
+                     !config.calibration.static_groups && spec.groups(in_features) > 1;
+  plan.input_multiplier = config.method == Method::awq || has_transform(config, TransformKind::smooth);
+  plan.hadamard_block = has_transform(config, TransformKind::hadamard) ? spec.fields().group_size : 0;
+  return plan;
+}
+
+void check_transforms(const QuantConfig& config) {
+  if (config.transforms.empty()) {
+    return;
+  }
+  if (!is_post_training(config.method)) {
+    throw InputError("quant.transforms with quant.method: " + std::string(data::enum_name(config.method)),
+                     "layers are transformed when their final codes are made, not in training",
+                     "remove quant.transforms, or use a post-training method");
+  }
+  if (config.method == Method::awq) {
+    throw InputError(
+        "quant.transforms with quant.method: awq",
+        "AWQ searches the multipliers of single input channels itself, and a rotation mixes them",
+        "remove quant.transforms, or use rtn, gptq or hqq");
+  }
+  if (std::count(config.transforms.begin(), config.transforms.end(), config.transforms.front()) > 1 ||
+      config.transforms.size() > 2) {
+    throw InputError("quant.transforms names one twice", "each is done once, smooth before hadamard",
+                     "name each once");
+  }
+}
+
+void check_method(const QuantConfig& config, const QuantSpec& spec) {
+  if (config.method == Method::hqq) {
+    check_hqq(config, spec);
+  }
+  if (config.method == Method::omniquant) {
+    check_omniquant(config, spec);
+  }
+  if ((config.method == Method::hqq || config.method == Method::omniquant || config.method == Method::awq) &&
+      !is_part_of_row(spec)) {
+    throw InputError(method_with_spec(config, spec), "its ranges are those of parts of rows",
+                     "use strategy group or channel");
+  }
+  if (config.method == Method::gptq && config.calibration.act_order && !config.calibration.static_groups &&
+      spec.fields().strategy == Strategy::block) {
+    throw InputError("calibration.act_order with spec " + spec.to_string(),
+                     "groups that follow the order of rounding are no blocks of neighbouring inputs",
+                     "set quant.calibration.static_groups: true");
+  }
+  if (has_transform(config, TransformKind::hadamard)) {
+    check_rotation(spec);
+  }
+}
+
+}  // namespace bitlaw::quant

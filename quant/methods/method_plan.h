@@ -1,0 +1,33 @@
+// What a configuration's post-training method and transforms mean for the layers: decided by the
+// configuration alone, so that a saved state can be read without calibrating, and refused before anything is
+// loaded. Torch-free.
+#pragma once
+
+#include <cstdint>
+
+#include "quant/config.h"
+#include "quant/spec.h"
+
+namespace bitlaw::quant {
+
+// What a layer has beyond its scales and zero points.
+struct LayerPlan {
+  bool group_index = false;       // GPTQ's groups follow the order of rounding
+  bool input_multiplier = false;  // smooth or AWQ
+  std::int64_t hadamard_block = 0;
+};
+LayerPlan layer_plan(const QuantConfig& config, const QuantSpec& spec, std::int64_t in_features);
+
+bool is_post_training(Method method);
+bool has_transform(const QuantConfig& config, TransformKind kind);
+// Whether the method or a transform needs to know the layers' inputs.
+bool needs_calibration(const QuantConfig& config);
+// Whether codes come from quantise_layer (post_training.h), not from the quantizers' own rounding.
+bool is_calibrated(const QuantConfig& config);
+
+// InputError: transforms that the method cannot have.
+void check_transforms(const QuantConfig& config);
+// InputError: weights of `spec` are nothing for the configuration's method or transforms.
+void check_method(const QuantConfig& config, const QuantSpec& spec);
+
+}  // namespace bitlaw::quant

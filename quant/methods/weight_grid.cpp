@@ -1,0 +1,98 @@
+// Scales, codes and values of one group of weights.
+#include "quant/methods/weight_grid.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "data/formats/input_error.h"
+#include "quant/float_format.h"
+#include "quant/levels.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+double sum_of_errors(const WeightGrid& grid, std::span<const float> w, const GroupParameters& group,
+                     double power) {
+  double sum = 0.0;
+  for (const float x : w) {
+    const double error = std::abs(static_cast<double>(grid.value(grid.code(x, group), group)) - x);
+    sum += power == 2.0 ? error * error : std::pow(error, power);
+  }
+  return sum;
+}
+
+}  // namespace
+
+WeightGrid::WeightGrid(const QuantSpec& spec, float global_scale)
+    : spec_(spec),
+      levels_(levels_of(spec)),
+      global_scale_(global_scale),
+      q_min_(static_cast<float>(spec.q_min())),
+      q_max_(static_cast<float>(spec.q_max())),
+      offset_(static_cast<float>(spec.level_offset())) {
+  if (spec.fields().strategy == Strategy::token) {
+    throw data::InputError("strategy: token", "a weight has no tokens",
+                           "use tensor, channel, group or block");
+  }
+}
+
+GroupParameters WeightGrid::of_range(float lowest, float highest) const {
+  const std::array<float, 2> ends{lowest, highest};
+  return find_group(ends, spec_, ScaleSearch::absmax, global_scale_);
+}
+
+GroupParameters WeightGrid::find(std::span<const float> w, const ScaleRule& rule) const {
+  const bool own_search = rule.search == ScaleSearch::mse && rule.power != 2.0 &&
+                          spec_.fields().type == NumberType::integer &&
+                          spec_.fields().scale_dtype != ScaleType::e8m0;
+  return own_search ? search(w, rule.power) : find_group(w, spec_, rule.search, global_scale_);
+}
+
+GroupParameters WeightGrid::search(std::span<const float> w, double power) const {
+  GroupParameters best = find_group(w, spec_, ScaleSearch::absmax, global_scale_);
+  const auto [first, last] = std::minmax_element(w.begin(), w.end());
+  const float lowest = std::min(*first, 0.0F);
+  const float highest = std::max(*last, 0.0F);
+  if (lowest == highest) {
+    return best;
+  }
+  double least = std::numeric_limits<double>::infinity();
+  for (int percent = 100; percent > 20; --percent) {
+    const float ratio = static_cast<float>(percent) / 100.0F;
+    const GroupParameters candidate = of_range(lowest * ratio, highest * ratio);
+    const double error = sum_of_errors(*this, w, candidate, power);
+    if (error < least) {
+      least = error;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::uint8_t WeightGrid::code(float w, const GroupParameters& group) const {
+  const NumberType type = spec_.fields().type;
+  const bool negative = spec_.has_negative_scale() && std::signbit(w);
+  const float exact = w / ((negative ? group.scale_negative : group.scale) * global_scale_);
+  if (type == NumberType::floating) {
+    return pattern_of(exact, *spec_.fields().format);
+  }
+  if (type == NumberType::quantile) {
+    const std::span<const float> thresholds = quantile_thresholds(spec_.bits());
+    return static_cast<std::uint8_t>(std::lower_bound(thresholds.begin(), thresholds.end(), exact) -
+                                     thresholds.begin());
+  }
+  const float rounded = std::nearbyint(exact + (group.zero_point - offset_));
+  const float first_code = -static_cast<float>(1 << (spec_.bits() - 1));
+  return static_cast<std::uint8_t>(std::clamp(rounded, q_min_, q_max_) - first_code);
+}
+
+float WeightGrid::value(std::uint8_t code, const GroupParameters& group) const {
+  const float level = levels_[code];
+  const bool negative = spec_.has_negative_scale() && std::signbit(level);
+  return (level - group.zero_point) * ((negative ? group.scale_negative : group.scale) * global_scale_);
+}
+
+}  // namespace bitlaw::quant

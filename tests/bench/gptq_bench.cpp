@@ -1,0 +1,85 @@
+// GPTQ of one layer of 1024 outputs and 4096 inputs (fc2 of a VAR of width 1024) on one thread unless
+// OMP_NUM_THREADS says otherwise, and round-to-nearest with packing against memory bandwidth. Medians. The
+// PyTorch side of GPTQ is peers/gptq.py, on a layer of the same numbers; both print the layer's output error.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "quant/methods/gptq.h"
+#include "quant/methods/rtn.h"
+#include "quant/quantizer.h"
+
+namespace {
+
+using namespace bitlaw::quant;
+
+double median_seconds(int repeats, const std::function<void()>& body) {
+  body();
+  std::vector<double> times;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+// Element (i, j) is a function of i and j that needs no generator of random numbers: the same here and there.
+at::Tensor spread(std::int64_t rows, std::int64_t columns, double step) {
+  const at::Tensor i = at::arange(1, rows + 1, at::kDouble).unsqueeze(1);
+  const at::Tensor j = at::arange(1, columns + 1, at::kDouble).unsqueeze(0);
+  return at::sin(i * j * step + i * i * 0.37).to(at::kFloat);
+}
+
+void bench_gptq(const char* text, const at::Tensor& weight, const InputStatistics& inputs,
+                const GptqOptions& options) {
+  const QuantSpec spec = QuantSpec::parse(text);
+  LayerCodes codes;
+  const double seconds = median_seconds(3, [&] { codes = gptq(weight, inputs, spec, options); });
+  const double error = inputs.output_error(dequantise(codes, spec) - weight);
+  const double nearest = inputs.output_error(dequantise(round_to_nearest(weight, spec, {}), spec) - weight);
+  std::printf("gptq %-22s %s %7.2f s   output error %.6g (round to nearest %.6g)\n", text,
+              options.act_order ? "act-order" : "         ", seconds, error, nearest);
+}
+
+void bench_packing(const char* text, const at::Tensor& weight) {
+  Quantizer quantizer(QuantSpec::parse(text), Method::rtn, weight.size(0), weight.size(1));
+  const double seconds = median_seconds(11, [&] {
+    quantizer.initialise(weight, ScaleSearch::absmax);
+    quantizer.pack(weight);
+  });
+  const at::Tensor into = at::empty_like(weight);
+  const double copy = median_seconds(
+      11, [&] { std::memcpy(into.mutable_data_ptr(), weight.const_data_ptr(), weight.nbytes()); });
+  const auto bytes = static_cast<double>(weight.nbytes());
+  std::printf("rtn, absmax, packed %-12s %7.2f ms   %.2f GB/s read; memcpy reads %.2f GB/s\n", text,
+              seconds * 1e3, bytes / seconds / 1e9, bytes / copy / 1e9);
+}
+
+}  // namespace
+
+int main() {
+  constexpr std::int64_t kOut = 1024;
+  constexpr std::int64_t kIn = 4096;
+  const at::Tensor weight = spread(kOut, kIn, 0.7123) * 0.02;
+  Statistics statistics;
+  observe_input(statistics, "layer", spread(2 * kIn, kIn, 0.3137));
+  const InputStatistics inputs = input_statistics(statistics, "layer");
+  std::printf("threads %d, layer [%ld, %ld]\n", at::get_num_threads(), static_cast<long>(kOut),
+              static_cast<long>(kIn));
+  GptqOptions options;
+  bench_gptq("int4.g128.sym.float32", weight, inputs, options);
+  options.act_order = true;
+  bench_gptq("int4.g128.sym.float32", weight, inputs, options);
+  bench_packing("int4.g128.sym", weight);
+  bench_packing("int8.channel.sym", weight);
+  return 0;
+}
