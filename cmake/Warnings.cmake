@@ -11,6 +11,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 if(BITLAW_SANITIZE)
   target_compile_options(bitlaw_options INTERFACE
-    -fsanitize=${BITLAW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -fsanitize=${BITLAW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    -Wno-maybe-uninitialized)  # GCC 12 sees what is not there in instrumented code
   target_link_options(bitlaw_options INTERFACE -fsanitize=${BITLAW_SANITIZE})
 endif()

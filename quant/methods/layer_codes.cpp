@@ -69,7 +69,7 @@ WeightGrid grid_of(const at::Tensor& weight, const QuantSpec& spec) {
     return WeightGrid(spec);
   }
   const float amax = weight.abs().max().item<float>();
-  return {spec, global_scale_of_amax(amax, spec)};
+  return WeightGrid(spec, global_scale_of_amax(amax, spec));
 }
 
 void allocate_scales(LayerCodes& codes, const WeightGrid& grid, const GroupLayout& layout) {
