@@ -24,9 +24,13 @@ class Builder {
   void weight(const std::string& name, std::int64_t out, std::int64_t in, const QuantSpec& spec) {
     const auto codes = static_cast<std::size_t>(out * packed_words(in, spec.bits()));
     const auto scales = static_cast<std::size_t>(out * spec.groups(in));
-    model.weights.emplace(
-        name,
-        PackedTensor{spec, out, in, std::vector<std::uint32_t>(codes), std::vector<float>(scales, 1.0F), {}});
+    PackedTensor packed;
+    packed.spec = spec;
+    packed.out_features = out;
+    packed.in_features = in;
+    packed.codes.resize(codes);
+    packed.scale.assign(scales, 1.0F);
+    model.weights.emplace(name, std::move(packed));
     bits += spec.bits_per_weight(out, in) * static_cast<double>(out * in);
   }
 
