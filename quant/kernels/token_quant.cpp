@@ -43,21 +43,23 @@ HWY_INLINE Extremes extremes_of(const Value* x, std::int64_t width) {
   return result;
 }
 
+// NaN where the row holds an infinity, which a clamped scale would hide.
+HWY_INLINE float scale_of(float scale, const Extremes& range, ScaleType type) {
+  return std::isinf(range.lowest) || std::isinf(range.highest) ? std::numeric_limits<float>::quiet_NaN()
+                                                               : storable_scale(scale, type);
+}
+
 GroupConstants grid_of(const QuantSpec& spec, const Extremes& range) {
   const auto steps = static_cast<float>(spec.q_max() - spec.q_min());
   const auto q_min = static_cast<float>(spec.q_min());
   const auto q_max = static_cast<float>(spec.q_max());
   const auto offset = static_cast<float>(spec.level_offset());
   const ScaleType type = spec.fields().scale_dtype;
-  if (std::isinf(range.lowest) || std::isinf(range.highest)) {
-    const float nan = std::numeric_limits<float>::quiet_NaN();  // a clamped scale would hide the infinity
-    return {nan, 0.0F, 0.0F, q_min, q_max};
-  }
   if (spec.fields().symmetric) {
-    const float scale = storable_scale(std::max(-range.lowest, range.highest) / (steps / 2.0F), type);
+    const float scale = scale_of(std::max(-range.lowest, range.highest) / (steps / 2.0F), range, type);
     return {scale, 0.0F - offset, offset, q_min, q_max};
   }
-  const float scale = storable_scale((range.highest - range.lowest) / steps, type);
+  const float scale = scale_of((range.highest - range.lowest) / steps, range, type);
   const float zero_point = std::clamp(std::nearbyint(q_min - range.lowest / scale), q_min, q_max);
   return {scale, zero_point, 0.0F - zero_point, q_min, q_max};
 }
@@ -72,7 +74,7 @@ HWY_INLINE void quantise_rows(const QuantSpec& spec, const Value* x, std::int64_
     const Extremes range = extremes_of(from, width);
     if (floating) {
       const float amax = std::max(-range.lowest, range.highest);
-      const float scale = storable_scale(amax / element.largest, spec.fields().scale_dtype);
+      const float scale = scale_of(amax / element.largest, range, spec.fields().scale_dtype);
       quantise_group(FloatGroup{{scale, scale, false}, element}, from, into + row * width, width);
     } else {
       quantise_group(grid_of(spec, range), from, into + row * width, width);

@@ -4,11 +4,12 @@
 
 #include "data/formats/input_error.h"
 #include "quant/config.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
-using data::InputError;
+using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -63,16 +64,6 @@ TEST(FormatConfig, OverridesInheritWhatStillMakesSense) {
   block.block_structure = {16, 16};
   EXPECT_EQ(weight_spec(block, hqq).to_string(), "int4.b16x16.asym.float16.zp_float16");
   EXPECT_EQ(weight_spec({}, block).to_string(), "int8.b16x16.sym");
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(FormatConfig, ContradictionsAreRefusedWithTheReason) {

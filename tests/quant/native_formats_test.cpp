@@ -6,19 +6,18 @@
 #include <cmath>
 #include <functional>
 
-#include "data/formats/input_error.h"
 #include "data/formats/tensor_file.h"
 #include "quant/affine.h"
 #include "quant/containers/native.h"
 #include "quant/levels.h"
 #include "tests/quant/support.h"
+#include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 
 namespace bitlaw::quant {
 namespace {
 
 using data::DType;
-using data::InputError;
 using data::TensorFile;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -140,13 +139,9 @@ std::string message_of(const std::string& text, const std::string& drop,
   }
   add(file);
   file.commit();
-  try {
-    read_native(folder / "changed.h5");
-  } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("changed.h5"));
-    return error.what();
-  }
-  return "no error";
+  const std::string message = test::message_of([&] { read_native(folder / "changed.h5"); });
+  EXPECT_TRUE(message.empty() || message.find("changed.h5") != std::string::npos) << message;
+  return message;
 }
 
 template <class T>
@@ -159,7 +154,7 @@ std::function<void(TensorFile&)> putting(const std::string& member, DType type,
 
 TEST(NativeFormats, WhatDoesNotFitIsRefused) {
   const auto nothing = [](TensorFile&) {};
-  EXPECT_EQ(message_of("e4m3.g32.sym.e8m0", "none", nothing), "no error");
+  EXPECT_EQ(message_of("e4m3.g32.sym.e8m0", "none", nothing), "");
   EXPECT_THAT(message_of("e4m3.g32.sym.e8m0", "@format", nothing), HasSubstr("'format'"));
   EXPECT_THAT(message_of("e4m3.g32.sym.e8m0", "@scale_dtype", nothing), HasSubstr("'scale_dtype'"));
   EXPECT_THAT(message_of("e2m1.g16.sym.e4m3", "global_scale", nothing),

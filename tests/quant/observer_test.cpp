@@ -14,10 +14,12 @@
 #include "quant/affine.h"
 #include "quant/histogram.h"
 #include "tests/quant/tensors.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
+using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -113,16 +115,6 @@ TEST(Observer, BatchesAndRanksMerge) {
     const StaticScale merged = static_scale(options, "fc1", first, int8());
     EXPECT_EQ(merged.scale, scale_for(options, {x}, int8()).scale);
   }
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const data::InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Observer, NothingSeenAndNaNAreErrorsThatNameTheLayer) {

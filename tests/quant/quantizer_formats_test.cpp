@@ -186,6 +186,10 @@ TEST(QuantizerFormats, TokensOfFloats) {
   const QuantSpec row = QuantSpec::parse("e4m3.channel.sym");
   Quantizer quantizer(row, Method::rtn, 5, 37);
   quantizer.initialise(x, ScaleSearch::absmax);
+  at::Tensor infinite = x.clone();
+  infinite[2][5] = INFINITY;  // a clamped scale would hide it
+  const at::Tensor rows = fake_quantise_tokens(infinite, spec).isnan().any(1);
+  EXPECT_TRUE(at::equal(rows, at::arange(5).eq(2)));
   EXPECT_TRUE(same_bits(y, quantizer.forward(x)));
   const at::Tensor half = x.to(at::kBFloat16);
   quantizer.initialise(half.to(at::kFloat), ScaleSearch::absmax);

@@ -2,13 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/formats/input_error.h"
 #include "quant/spec.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
 
-using data::InputError;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -78,12 +77,7 @@ TEST(SpecFormats, ExtentsOfScales) {
 }
 
 std::string refusal(const std::string& text) {
-  try {
-    (void)QuantSpec::parse(text).bits_per_weight(48, 256);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "accepted: " + text;
+  return test::message_of([&] { (void)QuantSpec::parse(text).bits_per_weight(48, 256); });
 }
 
 TEST(SpecFormats, ContradictionsAreRefusedWithTheReason) {
@@ -109,12 +103,7 @@ TEST(SpecFormats, ContradictionsAreRefusedWithTheReason) {
 }
 
 std::string refusal_of_fields(const QuantSpecFields& fields) {
-  try {
-    const QuantSpec spec(fields);
-    return "accepted: " + spec.to_string();
-  } catch (const InputError& error) {
-    return error.what();
-  }
+  return test::message_of([&] { const QuantSpec spec(fields); });
 }
 
 TEST(SpecFormats, FieldsThatNoTextCanSay) {
