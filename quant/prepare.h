@@ -26,9 +26,10 @@ struct PrepareReport {
   std::string to_string() const;      // table for the log: what was replaced, what was not and why
 };
 
-// Attaches quantizers. Their scales come from the present weights, or are left for the load of saved state, or
-// for calibration where the method asks for it (is_calibrated). First ignore, then overrides, the last match
-// wins. InputError: a pattern that matches no layer, a group size that does not divide, all problems at once.
+// Attaches quantizers. Their scales come from the present weights, or are left for the load of saved state,
+// or for calibration where the method asks for it (is_calibrated). First ignore, then overrides, the last
+// match wins. InputError: a pattern that matches no layer, a group size that does not divide, all problems at
+// once.
 enum class ScaleInit { from_weights, left_for_load };
 PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, ScaleInit init);
 

@@ -37,8 +37,7 @@ void print_result(const fs::path& file, const VerifyReport& report) {
 }
 
 // Proves a native file, which is not kept, and writes the same codes and scales in the other container.
-void export_foreign(const LoadedModel& trained, const fs::path& folder,
-                    const quant::WriteOptions& options) {
+void export_foreign(const LoadedModel& trained, const fs::path& folder, const quant::WriteOptions& options) {
   quant::UnprovedFiles native(folder);
   const fs::path file = native.add("native.h5");
   const VerifyReport report = export_model(trained, file);

@@ -48,7 +48,7 @@ TEST(Writer, ShowsDefaults) {
   EXPECT_THAT(text, HasSubstr("optim:\n  name: adamw\n  lr: 0.001\n"));
   EXPECT_THAT(text, HasSubstr("  eps: 1e-08\n"));
   EXPECT_THAT(text, HasSubstr("  activations: none\n"));
-  EXPECT_THAT(text, HasSubstr("  weights: {}\n"));
+  EXPECT_THAT(text, HasSubstr("  weights:\n    block_structure: []\n"));
   EXPECT_THAT(text, HasSubstr("  betas: [0.9, 0.95]\n"));
   EXPECT_THAT(text, HasSubstr("  overrides: []\n"));
 }
