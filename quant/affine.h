@@ -29,8 +29,8 @@ struct AffineParameters {
 };
 
 struct SearchOptions {
-  SearchOptions(ScaleSearch kind)
-      : search(kind) {}  // NOLINT(google-explicit-constructor): a search is all it takes
+  // NOLINTNEXTLINE(google-explicit-constructor): a search is all it takes
+  SearchOptions(ScaleSearch kind) : search(kind) {}
   ScaleSearch search;
   // Of the whole weight, where w is a part of it; unset: from w. Only for scale_dtype e4m3.
   std::optional<float> global_scale;

@@ -156,7 +156,8 @@ HWY_INLINE ScaleSums backward_group(const Group& group, const float* w, const Gr
     const float grad = to_float(grad_output[i]);
     grad_w[i] = at.inside ? grad : 0.0F;
     const bool other = group.scales.two_sided && std::signbit(w[i]);
-    (other ? partial_negative : partial)[i % kPartialSums] += grad * quant::scale_slope(at);
+    float* const sums = other ? partial_negative : partial;
+    sums[i % kPartialSums] += grad * quant::scale_slope(at);
   }
   return {add_pairwise(partial), add_pairwise(partial_negative)};
 }
