@@ -90,7 +90,7 @@ Positions Matcher::group(const Positions& here) {
   if (++depth_ > kDeepest) {
     refuse("more than 16 brackets inside each other");
   }
-  const Positions ends = alternatives(here);
+  Positions ends = alternatives(here);
   --depth_;
   if (at_ == pattern_.size() || pattern_[at_] != ')') {
     refuse("an unclosed '('");
