@@ -180,6 +180,33 @@ std::string MixedPrecision::to_json() const {
   return json.dump(2) + "\n";
 }
 
+Plot MixedPrecision::frontier_plot() const {
+  const auto count = static_cast<double>(total_weights(*this));
+  const auto point = [count](std::int64_t bits, double loss) {
+    return std::pair(static_cast<double>(bits) / count, loss);
+  };
+  PlotSeries best{"best widths for each number of bits", PlotMark::line, {}};
+  for (const quant::BitAllocation& allocation : frontier) {
+    best.points.push_back(point(allocation.bits, allocation.loss));
+  }
+  PlotSeries alike{"all layers alike", PlotMark::points, {}};
+  for (std::size_t j = 0; j < widths.size(); ++j) {
+    std::int64_t bits = 0;
+    double loss = 0.0;
+    for (const LayerSensitivity& layer : layers) {
+      bits += layer.choices[j].bits;
+      loss += layer.choices[j].loss;
+    }
+    alike.points.push_back(point(bits, loss));
+  }
+  const PlotSeries taken{"chosen", PlotMark::points, {point(chosen.bits, chosen.loss)}};
+  return {"Mixed precision: bits against loss",
+          "bits a weight, scales included",
+          "sum over layers of KL(full precision, layer alone rounded), nats a token",
+          PlotScale::logarithmic,
+          {best, alike, taken}};
+}
+
 std::string MixedPrecision::to_string() const {
   std::vector<std::size_t> order(layers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/plot.h"
 #include "launch/training_sources.h"
 #include "quant/bit_allocation.h"
 #include "trainer/comm/collective.h"
@@ -32,6 +33,8 @@ struct MixedPrecision {
   std::string to_json() const;
   // Layers by falling loss per bit saved, with the width that each got.
   std::string to_string() const;
+  // The frontier, what was chosen, and each width for all layers alike.
+  Plot frontier_plot() const;
 };
 
 // Called by all ranks; every rank gets the same. `bits_per_weight`: the budget over all layers that `config`

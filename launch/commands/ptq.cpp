@@ -8,6 +8,7 @@
 #include "launch/commands/config_arguments.h"
 #include "launch/mixed_precision.h"
 #include "launch/model_calibration.h"
+#include "launch/plot.h"
 #include "launch/run_folder.h"
 #include "launch/training_run.h"
 #include "quant/methods/method_plan.h"
@@ -20,6 +21,16 @@ struct Request {
   TrainingOptions options;
   double budget_bits = 0.0;  // a weight; 0: widths as configured
 };
+
+// A picture that cannot be drawn does not end the run: its script lies there.
+void write_mixed_precision(const MixedPrecision& found, const std::filesystem::path& run, trainer::Log& log) {
+  data::write_text_file(run / "mixed_precision.json", found.to_json());
+  try {
+    draw(found.frontier_plot(), run / "mixed_precision.png");
+  } catch (const data::InputError& error) {
+    log.warn(error.what());
+  }
+}
 
 // What ptq does between the steps of a training that has none.
 TrainingOptions options_of(const trainer::RunConfig& config, const Request& request) {
@@ -38,7 +49,7 @@ TrainingOptions options_of(const trainer::RunConfig& config, const Request& requ
     if (!found->layers.empty()) {
       start.log.info("mixed precision:\n" + found->to_string());
       if (start.collective.rank() == 0) {
-        data::write_text_file(run_path(start.config) / "mixed_precision.json", found->to_json());
+        write_mixed_precision(*found, run_path(start.config), start.log);
       }
     }
     if (calibrated) {

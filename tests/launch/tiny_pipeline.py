@@ -162,6 +162,8 @@ def train_students(pipeline):
     pipeline.train("student_w2_rtn", "run.name=tiny-mixed", "--budget-bits", 3.5, command="ptq")
     mixed = json.loads((pipeline.run_path("tiny-mixed") / "mixed_precision.json").read_text())
     check(3.0 < mixed["chosen"]["bits_per_weight"] <= 3.5, f"the budget is not kept: {mixed['chosen']}")
+    picture = (pipeline.run_path("tiny-mixed") / "mixed_precision.png").read_bytes()
+    check(picture.startswith(b"\x89PNG"), "the frontier was not drawn")
     pipeline.train("student_w2_cross_entropy")
     pipeline.train("student_w2_topkld")
     pipeline.train("student_w3_topkld", "--stop-at", 15, expected=RUN_AGAIN)
