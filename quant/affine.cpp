@@ -51,18 +51,20 @@ void append(const GroupParameters& group, const QuantSpec& spec, AffineParameter
   }
 }
 
-// The elements that share a scale, one after the other.
-std::span<const float> block_at(std::span<const float> w, std::size_t in, std::size_t first,
-                                std::size_t height, std::size_t width, std::vector<float>& gathered) {
-  if (height == 1 || width == in) {  // contiguous
-    return w.subspan(first, height * width);
+struct Block {
+  std::size_t row = 0;
+  std::size_t column = 0;
+  std::size_t height = 0;
+  std::size_t width = 0;
+};
+
+// The elements of a block, one after the other.
+void gather_block(std::span<const float> w, std::size_t in, const Block& block, std::vector<float>& into) {
+  into.clear();
+  for (std::size_t row = block.row; row < block.row + block.height; ++row) {
+    const std::span<const float> part = w.subspan(row * in + block.column, block.width);
+    into.insert(into.end(), part.begin(), part.end());
   }
-  gathered.clear();
-  for (std::size_t row = 0; row < height; ++row) {
-    const std::span<const float> part = w.subspan(first + row * in, width);
-    gathered.insert(gathered.end(), part.begin(), part.end());
-  }
-  return gathered;
 }
 
 }  // namespace
@@ -82,12 +84,20 @@ AffineParameters find_parameters(std::span<const float> w, std::int64_t out_feat
     found.global_scale =
         options.global_scale ? *options.global_scale : global_scale_of_amax(amax_of(w), spec);
   }
-  std::vector<float> gathered;
-  for (std::size_t row = 0; row < static_cast<std::size_t>(out_features); row += height) {
-    for (std::size_t column = 0; column < in; column += width) {
-      const auto block = block_at(w, in, row * in + column, height, width, gathered);
-      append(find_group(block, spec, options.search, found.global_scale.value_or(1.0F)), spec, found);
+  const float global_scale = found.global_scale.value_or(1.0F);
+  const std::size_t rows = static_cast<std::size_t>(out_features) / height;
+  found.scale.reserve(rows * (in / width));
+  if (height == 1 || width == in) {  // what shares a scale lies together
+    for (const GroupParameters& group : find_groups(w, height * width, spec, options.search, global_scale)) {
+      append(group, spec, found);
     }
+    return found;
+  }
+  std::vector<float> gathered;
+  for (std::size_t block = 0; block < rows * (in / width); ++block) {
+    gather_block(w, in, {block / (in / width) * height, block % (in / width) * width, height, width},
+                 gathered);
+    append(find_group(gathered, spec, options.search, global_scale), spec, found);
   }
   return found;
 }

@@ -4,14 +4,18 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <optional>
+#include <span>
 
 #include "quant/block_format.h"
 #include "quant/kernels/exponential.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/kernels/token_quant.h"
 #include "quant/methods/method_plan.h"
+#include "quant/pack.h"
+#include "quant/scale_search.h"
 
 namespace bitlaw::quant {
 
@@ -219,8 +223,35 @@ at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {
   at::Tensor out = at::empty(inputs.weight.sizes(), inputs.weight.options().dtype(at::kByte));
   const auto* w = inputs.weight.const_data_ptr<float>();
   auto* into = out.mutable_data_ptr<std::uint8_t>();
-  for_rows(out.size(0), out.size(1), [&](RowRange rows) { make_codes(plan, w, into, rows); });
+  for_rows(out.size(0), out.size(1),
+           [&](RowRange rows) { make_codes(plan, w, into + rows.first * out.size(1), rows); });
   return out;
+}
+
+std::vector<std::uint32_t> make_packed_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {
+  const FakeQuantPlan plan = plan_of(spec, inputs);
+  const std::int64_t out = inputs.weight.size(0);
+  const auto in = static_cast<std::size_t>(inputs.weight.size(1));
+  const auto* w = inputs.weight.const_data_ptr<float>();
+  const auto words = static_cast<std::size_t>(packed_words(inputs.weight.size(1), spec.bits()));
+  std::vector<std::uint32_t> packed(static_cast<std::size_t>(out) * words);
+  std::atomic<bool> is_wrong = false;
+  for_rows(out, inputs.weight.size(1), [&](RowRange rows) {
+    std::vector<std::uint8_t> codes(in);  // of a row: stays in the cache
+    for (std::int64_t row = rows.first; row < rows.last; ++row) {
+      const auto at = static_cast<std::size_t>(row);
+      if (!is_finite(std::span(w + at * in, in))) {
+        is_wrong = true;
+        return;
+      }
+      make_codes(plan, w, codes.data(), RowRange{row, row + 1});
+      pack_row(codes, spec.bits(), std::span(packed).subspan(at * words, words));
+    }
+  });
+  if (is_wrong) {
+    throw_not_finite();
+  }
+  return packed;
 }
 
 }  // namespace bitlaw::quant

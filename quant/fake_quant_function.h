@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "quant/config.h"
 #include "quant/spec.h"
 
@@ -22,6 +25,8 @@ at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantIn
                          at::ScalarType type);
 // uint8 [out, in]
 at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs);
+// The same as PackedTensor has them, without a matrix of codes between. InputError: a weight is not finite.
+std::vector<std::uint32_t> make_packed_codes(const QuantSpec& spec, const FakeQuantInputs& inputs);
 // Rows of x [..., C], float32 or bfloat16, by the absmax scale of each row; the gradient passes unchanged.
 at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec);
 

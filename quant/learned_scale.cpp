@@ -25,10 +25,13 @@ ScaleLimits limits_of(ScaleType type) {
   return {type, std::numeric_limits<float>::min(), std::numeric_limits<float>::max()};
 }
 
-float storable_scale(float scale, ScaleType type) {
-  const ScaleLimits limits = limits_of(type);
-  const float rounded = round_to(std::min(scale, limits.largest), type);
+float storable_scale(float scale, const ScaleLimits& limits) {
+  const float rounded = round_to(std::min(scale, limits.largest), limits.type);
   return rounded == 0.0F ? limits.smallest : rounded;
+}
+
+float storable_scale(float scale, ScaleType type) {
+  return storable_scale(scale, limits_of(type));
 }
 
 float unrounded_scale(float log_scale) {

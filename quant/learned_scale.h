@@ -15,6 +15,7 @@ ScaleLimits limits_of(ScaleType type);
 
 // Rounded to `type`; the smallest number of limits_of(type) instead of zero, the largest finite one instead
 // of infinity.
+float storable_scale(float scale, const ScaleLimits& limits);
 float storable_scale(float scale, ScaleType type);
 // exp(log_scale), at most the largest float32, before it is rounded to a storage type.
 float unrounded_scale(float log_scale);

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "data/formats/input_error.h"
@@ -26,6 +27,29 @@ float zero_point_of(const PackedTensor& packed, std::size_t shared) {
   return packed.zero_point.empty() ? 0.0F : static_cast<float>(packed.zero_point[shared]);
 }
 
+// Eight codes, one a byte, to 8 * bits bits without gaps: neighbours are joined, then pairs, then fours.
+std::uint64_t gather_bits(std::uint64_t x, int bits) {
+  const auto join = [&x](std::uint64_t low, int gap) { x = (x & low) | (x & ~low) >> gap; };
+  join(0x00FF00FF00FF00FFU, 8 - bits);
+  join(0x0000FFFF0000FFFFU, 16 - 2 * bits);
+  join(0x00000000FFFFFFFFU, 32 - 4 * bits);
+  return x;
+}
+
+// The way back; bits behind those of the eight codes are ignored.
+std::uint64_t scatter_bits(std::uint64_t x, int bits) {
+  const auto ones = [](int count) { return ~std::uint64_t{0} >> (64 - count); };
+  const auto part = [&x](std::uint64_t low, std::uint64_t high, int gap) {
+    x = (x & low) | (x & high) << gap;
+  };
+  part(ones(4 * bits), ones(4 * bits) << 4 * bits, 32 - 4 * bits);
+  const std::uint64_t twos = ones(2 * bits) * 0x0000000100000001U;
+  part(twos, twos << 2 * bits, 16 - 2 * bits);
+  const std::uint64_t single = ones(bits) * 0x0001000100010001U;
+  part(single, single << bits, 8 - bits);
+  return x;
+}
+
 }  // namespace
 
 std::int64_t packed_words(std::int64_t in_features, int bits) {
@@ -33,36 +57,49 @@ std::int64_t packed_words(std::int64_t in_features, int bits) {
 }
 
 void pack_row(std::span<const std::uint8_t> codes, int bits, std::span<std::uint32_t> words) {
-  std::uint64_t pending = 0;  // bits that wait for a whole word, lowest first
+  const std::span<std::byte> bytes = std::as_writable_bytes(words);
+  const std::size_t step = to_size(bits);  // bytes of eight codes
+  std::size_t i = 0;
+  std::size_t at = 0;
+  for (; i + 8 <= codes.size() && at + 8 <= bytes.size(); i += 8, at += step) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, codes.data() + i, 8);
+    eight = gather_bits(eight, bits);
+    std::memcpy(bytes.data() + at, &eight, 8);  // zeros behind the codes are written over by the next ones
+  }
+  std::uint64_t pending = 0;  // bits that wait for a whole byte, lowest first
   int waiting = 0;
-  auto word = words.begin();
-  for (const std::uint8_t code : codes) {
-    pending |= std::uint64_t{code} << waiting;
-    waiting += bits;
-    if (waiting >= 32) {
-      *word++ = static_cast<std::uint32_t>(pending);
-      pending >>= 32;
-      waiting -= 32;
+  for (; i < codes.size(); ++i) {
+    pending |= std::uint64_t{codes[i]} << waiting;
+    for (waiting += bits; waiting >= 8; waiting -= 8, pending >>= 8) {
+      bytes[at++] = static_cast<std::byte>(pending);
     }
   }
-  if (waiting > 0) {
-    *word = static_cast<std::uint32_t>(pending);
+  for (; at < bytes.size(); pending >>= 8) {
+    bytes[at++] = static_cast<std::byte>(pending);
   }
 }
 
 void unpack_row(std::span<const std::uint32_t> words, int bits, std::span<std::uint8_t> codes) {
+  const std::span<const std::byte> bytes = std::as_bytes(words);
+  const std::size_t step = to_size(bits);  // bytes of eight codes
+  std::size_t i = 0;
+  std::size_t at = 0;
+  for (; i + 8 <= codes.size() && at + 8 <= bytes.size(); i += 8, at += step) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, bytes.data() + at, 8);
+    eight = scatter_bits(eight, bits);
+    std::memcpy(codes.data() + i, &eight, 8);
+  }
   const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
   std::uint64_t pending = 0;
   int waiting = 0;
-  auto word = words.begin();
-  for (std::uint8_t& code : codes) {
+  for (; i < codes.size(); ++i, waiting -= bits, pending >>= bits) {
     if (waiting < bits) {
-      pending |= std::uint64_t{*word++} << waiting;
-      waiting += 32;
+      pending |= std::to_integer<std::uint64_t>(bytes[at++]) << waiting;
+      waiting += 8;
     }
-    code = static_cast<std::uint8_t>(pending & mask);
-    pending >>= bits;
-    waiting -= bits;
+    codes[i] = static_cast<std::uint8_t>(pending & mask);
   }
 }
 

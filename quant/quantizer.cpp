@@ -90,9 +90,8 @@ FoundScales find_scales(const QuantSpec& spec, const at::Tensor& weight, ScaleSe
 }
 
 void check_finite(const at::Tensor& weight) {
-  if (!at::isfinite(weight).all().item<bool>()) {
-    throw data::InputError("the weight holds NaN or infinity", "it has no code",
-                           "start from a state of the run in which all weights are finite");
+  if (!is_finite(span_of<float>(weight))) {
+    throw_not_finite();
   }
 }
 
@@ -146,7 +145,6 @@ void Quantizer::check_weight(const at::Tensor& weight) const {
 void Quantizer::initialise(const at::Tensor& weight, ScaleSearch search) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
-  check_finite(weight);
   const FoundScales found = find_scales(spec_, weight.detach().contiguous(), search);
   if (global_scale_.defined()) {
     global_scale_.fill_(*found.global_scale);
@@ -227,12 +225,13 @@ at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
 at::Tensor Quantizer::codes(const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
-  check_finite(weight);
+  check_finite(weight.contiguous());
   return by_input(make_codes(spec_, inputs_of(by_group(weight.detach()))));
 }
 
 PackedTensor Quantizer::pack(const at::Tensor& weight) {
-  const at::Tensor made = codes(weight);
+  const at::NoGradGuard no_grad;
+  check_weight(weight);
   PackedTensor packed;
   packed.spec = spec_;
   packed.out_features = out_features_;
@@ -250,7 +249,12 @@ PackedTensor Quantizer::pack(const at::Tensor& weight) {
     packed.input_multiplier = vector_of<float>(input_multiplier_);
   }
   packed.hadamard_block = hadamard_block_;
-  return quant::pack(std::move(packed), span_of<std::uint8_t>(made));
+  if (group_index_.defined()) {  // columns of codes move, so they are made first
+    return quant::pack(std::move(packed), span_of<std::uint8_t>(codes(weight)));
+  }
+  packed.codes = make_packed_codes(spec_, inputs_of(weight.detach().contiguous()));
+  check_packed(packed);
+  return packed;
 }
 
 at::Tensor fake_quantise_tokens(const at::Tensor& x, const QuantSpec& spec) {

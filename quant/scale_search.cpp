@@ -2,7 +2,6 @@
 #include "quant/scale_search.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "data/formats/input_error.h"
 #include "quant/affine.h"
 #include "quant/block_format.h"
+#include "quant/kernels/group_range.h"
 #include "quant/learned_scale.h"
 #include "quant/squared_error.h"
 
@@ -17,51 +17,25 @@ namespace bitlaw::quant {
 
 namespace {
 
-struct Range {
-  float lowest = 0.0F;  // zero is always inside
-  float highest = 0.0F;
-
-  float amax() const { return std::max(-lowest, highest); }
-};
-
-constexpr int kLanes = 16;
-
-[[noreturn]] void throw_not_finite() {
-  throw data::InputError("the weight holds NaN or infinity", "it has no code",
-                         "start from a state of the run in which all weights are finite");
-}
-
-Range range_of(std::span<const float> w) {
-  std::array<float, kLanes> lowest{};
-  std::array<float, kLanes> highest{};
-  std::array<float, kLanes> poison{};  // x - x is NaN for NaN and infinity, else 0
-  std::size_t i = 0;
-  for (; i + kLanes <= w.size(); i += kLanes) {
-    for (std::size_t j = 0; j < kLanes; ++j) {
-      const float x = w[i + j];
-      lowest[j] = x < lowest[j] ? x : lowest[j];
-      highest[j] = x > highest[j] ? x : highest[j];
-      poison[j] += x - x;
-    }
-  }
-  for (; i < w.size(); ++i) {
-    lowest[0] = std::min(lowest[0], w[i]);
-    highest[0] = std::max(highest[0], w[i]);
-    poison[0] += w[i] - w[i];
-  }
-  if (std::any_of(poison.begin(), poison.end(), [](float x) { return x != 0.0F; })) {
+GroupRange finite_range(std::span<const float> w) {
+  const GroupRange range = range_of(w);
+  if (!range.is_finite) {
     throw_not_finite();
   }
-  return {*std::min_element(lowest.begin(), lowest.end()), *std::max_element(highest.begin(), highest.end())};
+  return range;
 }
 
 class Search {
  public:
   Search(const QuantSpec& spec, ScaleSearch kind, float global_scale)
-      : spec_(spec), kind_(kind), global_scale_(global_scale) {}
+      : spec_(spec),
+        kind_(kind),
+        global_scale_(global_scale),
+        limits_(limits_of(spec.fields().scale_dtype)),
+        top_level_(top_level(spec)) {}
 
   GroupParameters group(std::span<const float> w) const {
-    const Range range = range_of(w);
+    const GroupRange range = finite_range(w);
     if (spec_.fields().type == NumberType::ternary) {
       return {stored(ternary_scale(w)), 1.0F, 0.0F};
     }
@@ -76,17 +50,15 @@ class Search {
   }
 
  private:
-  float stored(float scale) const {
-    return storable_scale(scale / global_scale_, spec_.fields().scale_dtype);
-  }
+  float stored(float scale) const { return storable_scale(scale / global_scale_, limits_); }
 
   // From the extremes alone.
-  GroupParameters parameters_of(Range range) const {
+  GroupParameters parameters_of(GroupRange range) const {
     if (spec_.fields().scale_dtype == ScaleType::e8m0) {
       return {mx_scale(range.amax(), spec_), 1.0F, 0.0F};
     }
     if (!spec_.has_zero_point()) {
-      return {stored(range.amax() / top_level(spec_)), 1.0F, 0.0F};
+      return {stored(range.amax() / top_level_), 1.0F, 0.0F};
     }
     const auto q_min = static_cast<float>(spec_.q_min());
     const auto q_max = static_cast<float>(spec_.q_max());
@@ -97,7 +69,7 @@ class Search {
     return {scale, 1.0F, std::clamp(zero_point, q_min, q_max)};
   }
 
-  std::vector<GroupParameters> candidates(Range range) const {
+  std::vector<GroupParameters> candidates(GroupRange range) const {
     const GroupParameters first = parameters_of(range);
     std::vector<GroupParameters> all = {first};
     if (spec_.fields().scale_dtype == ScaleType::e8m0) {
@@ -113,7 +85,7 @@ class Search {
     return all;
   }
 
-  GroupParameters best(std::span<const float> w, Range range) const {
+  GroupParameters best(std::span<const float> w, GroupRange range) const {
     if (kind_ == ScaleSearch::absmax || range.amax() == 0.0F) {
       return parameters_of(range);
     }
@@ -160,6 +132,8 @@ class Search {
   const QuantSpec& spec_;
   ScaleSearch kind_;
   float global_scale_;
+  ScaleLimits limits_;
+  float top_level_;
 };
 
 }  // namespace
@@ -169,8 +143,27 @@ GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, Scal
   return Search(spec, search, global_scale).group(w);
 }
 
+std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t width, const QuantSpec& spec,
+                                         ScaleSearch search, float global_scale) {
+  const Search one(spec, search, global_scale);
+  std::vector<GroupParameters> found(w.size() / width);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    found[i] = one.group(w.subspan(i * width, width));
+  }
+  return found;
+}
+
+bool is_finite(std::span<const float> w) {
+  return range_of(w).is_finite;
+}
+
+void throw_not_finite() {
+  throw data::InputError("the weight holds NaN or infinity", "it has no code",
+                         "start from a state of the run in which all weights are finite");
+}
+
 float amax_of(std::span<const float> w) {
-  return range_of(w).amax();
+  return finite_range(w).amax();
 }
 
 }  // namespace bitlaw::quant

@@ -14,7 +14,9 @@
 // the smallest scale. Torch-free.
 #pragma once
 
+#include <cstddef>
 #include <span>
+#include <vector>
 
 #include "quant/config.h"
 #include "quant/spec.h"
@@ -30,6 +32,13 @@ struct GroupParameters {
 // w is any group; NaN or infinity is an InputError. global_scale: 1 unless scale_dtype is e4m3.
 GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, ScaleSearch search,
                            float global_scale = 1.0F);
+
+// The same of every `width` weights, one after the other.
+std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t width, const QuantSpec& spec,
+                                         ScaleSearch search, float global_scale = 1.0F);
+
+bool is_finite(std::span<const float> w);  // all of it
+[[noreturn]] void throw_not_finite();      // InputError: a weight that holds NaN or infinity
 
 // The largest |w|; NaN or infinity is an InputError.
 float amax_of(std::span<const float> w);

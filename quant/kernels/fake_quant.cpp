@@ -83,8 +83,9 @@ HWY_INLINE void codes_of_group(const Group& group, const float* w, std::uint8_t*
 }
 
 void codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows) {
+  const std::int64_t begin = rows.first * plan.in_features;
   for_groups(plan, rows, [&](const auto& group, std::int64_t /*index*/, std::int64_t first) {
-    codes_of_group(group, w + first, into + first, plan.group_width);
+    codes_of_group(group, w + first, into + (first - begin), plan.group_width);
   });
 }
 
