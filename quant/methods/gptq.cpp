@@ -48,7 +48,12 @@ struct Block {
   std::vector<std::int64_t> group;  // of each position
 };
 
-// Second moments with the dead inputs and the damping taken care of.
+// Columns in the order in which they are rounded; shares memory when the order is that of the inputs.
+at::Tensor in_order(const at::Tensor& x, const at::Tensor& order, const GptqOptions& options) {
+  return options.act_order ? x.index_select(1, order) : x;
+}
+
+// Second moments with the dead inputs and the damping taken care of. A new tensor.
 at::Tensor damped_moments(const at::Tensor& gram, const at::Tensor& dead, double damping) {
   at::Tensor moments = gram.clone();
   const at::Tensor diagonal = moments.diagonal();
@@ -66,11 +71,12 @@ Problem make_problem(const at::Tensor& weight, const InputStatistics& inputs, co
   const at::Tensor diagonal = inputs.gram.diagonal().masked_fill(dead, 1.0);
   problem.order = options.act_order ? at::argsort(diagonal, /*stable=*/true, 0, /*descending=*/true)
                                     : at::arange(problem.layout.in, at::kLong);
-  const at::Tensor moments = damped_moments(inputs.gram, dead, options.damping);
-  problem.weight = weight.masked_fill(dead.unsqueeze(0), 0.0).index_select(1, problem.order).contiguous();
-  problem.upper = inverse_upper_factor(moments.index_select(0, problem.order).index_select(1, problem.order))
-                      .to(at::kFloat)
-                      .contiguous();
+  at::Tensor moments = damped_moments(inputs.gram, dead, options.damping);
+  if (options.act_order) {
+    moments = moments.index_select(0, problem.order);
+  }
+  problem.weight = in_order(weight.masked_fill(dead.unsqueeze(0), 0.0), problem.order, options).contiguous();
+  problem.upper = inverse_upper_factor(in_order(moments, problem.order, options));
   return problem;
 }
 
@@ -165,7 +171,7 @@ at::Tensor inverse_upper_factor(const at::Tensor& moments) {
                            "their inverse decides how errors are made up for",
                            "raise calibration.damping, or take more samples");
   }
-  at::Tensor upper = lower.flip({0, 1}).contiguous();
+  at::Tensor upper = lower.to(at::kFloat).flip({0, 1}).contiguous();  // the factor came by columns
   invert_upper(upper);
   return upper;
 }

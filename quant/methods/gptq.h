@@ -29,7 +29,8 @@ struct GptqOptions {
 LayerCodes gptq(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                 const GptqOptions& options = {});
 
-// float64 [n, n] symmetric positive definite -> upper triangular U with U^T U = inverse.
+// float64 [n, n] symmetric positive definite -> float32 upper triangular U with U^T U = inverse. Factorised
+// in float64; the inverse of the triangle, whose condition is the root of the moments', in float32.
 at::Tensor inverse_upper_factor(const at::Tensor& moments);
 
 }  // namespace bitlaw::quant

@@ -56,12 +56,14 @@ void bench_packing(const char* text, const at::Tensor& weight) {
     quantizer.initialise(weight, ScaleSearch::absmax);
     quantizer.pack(weight);
   });
-  const at::Tensor into = at::empty_like(weight);
+  const at::Tensor into = at::zeros_like(weight);  // mapped
   const double copy = median_seconds(
       11, [&] { std::memcpy(into.mutable_data_ptr(), weight.const_data_ptr(), weight.nbytes()); });
   const auto bytes = static_cast<double>(weight.nbytes());
-  std::printf("rtn, absmax, packed %-12s %7.2f ms   %.2f GB/s read; memcpy reads %.2f GB/s\n", text,
-              seconds * 1e3, bytes / seconds / 1e9, bytes / copy / 1e9);
+  const double moved = bytes * (1.0 + quantizer.spec().bits() / 32.0);  // weights read, codes written
+  std::printf("rtn, absmax, packed %-18s %7.2f ms   %5.2f GB/s, memcpy %5.2f GB/s, ratio %.2f\n", text,
+              seconds * 1e3, moved / seconds / 1e9, 2.0 * bytes / copy / 1e9,
+              moved / seconds / (2.0 * bytes / copy));
 }
 
 }  // namespace
@@ -79,7 +81,10 @@ int main() {
   bench_gptq("int4.g128.sym.float32", weight, inputs, options);
   options.act_order = true;
   bench_gptq("int4.g128.sym.float32", weight, inputs, options);
-  bench_packing("int4.g128.sym", weight);
-  bench_packing("int8.channel.sym", weight);
+  const at::Tensor large = spread(kIn, kIn, 0.7123) * 0.02;
+  for (const char* text : {"int8.channel.sym", "int4.g128.sym", "int4.g64.sym", "int3.g64.asym",
+                           "int2h.g64.sym", "e2m1.g32.sym.e8m0"}) {
+    bench_packing(text, large);
+  }
   return 0;
 }
