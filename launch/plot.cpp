@@ -84,7 +84,7 @@ void draw(const Plot& plot, const std::filesystem::path& picture) {
     throw data::InputError("gnuplot could not be started", "it draws " + picture.string(),
                            "install it (Debian: gnuplot-nox), then run 'gnuplot " + script.string() + "'");
   }
-  if (code != 0) {
+  if (code != 0 || !std::filesystem::is_regular_file(picture)) {
     throw data::InputError("gnuplot ended with code " + std::to_string(code),
                            picture.string() + " was not drawn",
                            "run 'gnuplot " + script.string() + "' to see why");

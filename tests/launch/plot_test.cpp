@@ -76,9 +76,8 @@ TEST_F(PlotTest, WithoutGnuplotTheScriptStays) {
 }
 
 TEST_F(PlotTest, GnuplotsFailureIsAnError) {
-  Plot plot = example();
-  plot.series.clear();  // "plot" without curves
-  EXPECT_THROW(draw(plot, folder_ / "empty.png"), data::InputError);
+  fs::create_directory(folder_ / "taken.png");
+  EXPECT_THROW(draw(example(), folder_ / "taken.png"), data::InputError);
 }
 
 }  // namespace
