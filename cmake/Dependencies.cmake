@@ -14,12 +14,7 @@ if(NOT BITLAW_TORCH_FREE)
   find_package(CLI11 REQUIRED)
   include(cmake/LibTorch.cmake)
   # One precompiled header for every file that includes LibTorch: 27 s once instead of 10 s a file.
-  # Written once: a new time stamp would compile it, and all that uses it, again.
-  if(NOT EXISTS "${PROJECT_BINARY_DIR}/pch/pch.cpp")
-    file(WRITE "${PROJECT_BINARY_DIR}/pch/pch.cpp" "// carries the precompiled header\n")
-  endif()
-  add_library(bitlaw_pch STATIC "${PROJECT_BINARY_DIR}/pch/pch.cpp")
-  target_link_libraries(bitlaw_pch PUBLIC bitlaw_options bitlaw_torch)
-  target_precompile_headers(bitlaw_pch PRIVATE
+  set(BITLAW_TORCH_HEADERS
     <ATen/ATen.h> <torch/csrc/autograd/custom_function.h> <torch/nn/module.h> <torch/utils.h>)
+  bitlaw_precompiled_header(bitlaw_pch LINK bitlaw_torch HEADERS ${BITLAW_TORCH_HEADERS})
 endif()
