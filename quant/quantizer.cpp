@@ -13,6 +13,7 @@
 #include "quant/affine.h"
 #include "quant/block_format.h"
 #include "quant/fake_quant_function.h"
+#include "quant/frozen_codes.h"
 #include "quant/kernels/exponential.h"
 #include "quant/learned_scale.h"
 #include "quant/scale_search.h"
@@ -111,7 +112,7 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
                            "use tensor, channel, group or block");
   }
   const std::vector<std::int64_t> shape = {spec.scale_rows(out_features), spec.groups(in_features)};
-  const bool learned = method == Method::lsq;
+  const bool learned = has_learned_scales(method);
   const auto register_scale = [&](const std::string& name) {
     return learned ? register_parameter("log_" + name, at::zeros(shape))
                    : register_buffer(name, at::ones(shape));
@@ -120,16 +121,19 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
   if (spec.has_negative_scale()) {
     negative_state_ = register_scale("scale_negative");
   }
-  if (spec.has_zero_point()) {
+  if (spec.has_zero_point() && plan.zero_points == ZeroPointTraining::learned) {
+    learned_zero_point_ = register_parameter("learned_zero_point", at::zeros(shape));
+  } else if (spec.has_zero_point()) {
     zero_point_ = register_buffer("zero_point", at::zeros(shape, zero_point_type(spec)));
   }
   if (spec.has_global_scale()) {
     global_scale_ = register_buffer("global_scale", at::ones({1}));
   }
   if (plan.group_index) {
-    const at::Tensor inputs = at::arange(in_features, at::kInt);
-    group_index_ =
-        register_buffer("group_index", inputs.div(spec.group_width(in_features), "floor").to(at::kInt));
+    group_index_ = register_buffer("group_index", neighbouring_groups());
+  }
+  if (has_frozen_codes()) {
+    codes_ = register_buffer("codes", at::zeros({out_features, in_features}, at::kByte));
   }
   if (plan.input_multiplier) {
     input_multiplier_ = register_buffer("input_multiplier", at::ones({in_features}));
@@ -158,6 +162,29 @@ void Quantizer::initialise(const at::Tensor& weight, ScaleSearch search) {
   if (zero_point_.defined()) {
     zero_point_.copy_(found.zero_point);
   }
+  if (learned_zero_point_.defined()) {
+    learned_zero_point_.copy_(found.zero_point);
+  }
+}
+
+void Quantizer::restart(const QuantSpec& spec, const at::Tensor& weight, ScaleSearch search) {
+  QuantSpecFields fields = spec.fields();
+  fields.num_bits = spec_.fields().num_bits;
+  fields.grid = spec_.fields().grid;
+  fields.format = spec_.fields().format;
+  TORCH_CHECK(QuantSpec(fields) == spec_, "a quantizer of ", spec_.to_string(), " cannot become one of ",
+              spec.to_string());
+  spec_ = spec;
+  initialise(weight, search);
+}
+
+at::Tensor Quantizer::zero_point() const {
+  if (!learned_zero_point_.defined()) {
+    return zero_point_;
+  }
+  const at::Tensor inside = learned_zero_point_.detach().clamp(spec_.q_min(), spec_.q_max());
+  const at::ScalarType type = zero_point_type(spec_);
+  return (type == at::kChar ? inside.round() : inside).to(type);
 }
 
 float Quantizer::global_factor() const {
@@ -167,7 +194,7 @@ float Quantizer::global_factor() const {
 // From a scale as it is stored, without the global one.
 void Quantizer::set_scale(at::Tensor& state, const at::Tensor& scale) const {
   state.copy_(scale);
-  if (method_ == Method::lsq) {
+  if (has_learned_scales(method_)) {
     auto* log = state.mutable_data_ptr<float>();
     const float factor = global_factor();
     std::transform(log, log + state.numel(), log, [factor](float x) { return log_of_scale(x * factor); });
@@ -176,7 +203,7 @@ void Quantizer::set_scale(at::Tensor& state, const at::Tensor& scale) const {
 
 at::Tensor Quantizer::stored_scale(const at::Tensor& state) const {
   const at::NoGradGuard no_grad;
-  if (method_ != Method::lsq) {
+  if (!has_learned_scales(method_)) {
     return state.detach();
   }
   at::Tensor scale = at::empty_like(state);
@@ -206,13 +233,15 @@ std::optional<float> Quantizer::global_scale() const {
 }
 
 FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
-  const bool learned = method_ == Method::lsq;
-  const bool real = zero_point_.defined() && zero_point_.scalar_type() != at::kChar;
+  const bool learned = has_learned_scales(method_);
+  const at::Tensor zero_point = this->zero_point();
+  const bool real = zero_point.defined() && zero_point.scalar_type() != at::kChar;
   FakeQuantInputs inputs;
   inputs.weight = weight;
   inputs.log_scale = learned ? scale_state_ : at::Tensor();
   inputs.scale = global_scale_.defined() ? scale() * global_factor() : scale();
-  inputs.zero_point = real ? zero_point_.to(at::kFloat) : zero_point_;
+  inputs.zero_point = real ? zero_point.to(at::kFloat) : zero_point;
+  inputs.learned_zero_point = learned_zero_point_;
   inputs.log_scale_negative = learned ? negative_state_ : at::Tensor();
   inputs.scale_negative = scale_negative();
   return inputs;
@@ -220,6 +249,9 @@ FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
 
 at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
   check_weight(weight);
+  if (has_frozen_codes()) {
+    return dequantise_frozen(spec_, {codes_, group_index_}, inputs_of(weight), type);
+  }
   const at::ScalarType kernel_type = type == at::kBFloat16 ? type : at::kFloat;
   return by_input(fake_quantise(spec_, method_, inputs_of(by_group(weight)), kernel_type).to(type));
 }
@@ -227,6 +259,9 @@ at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
 at::Tensor Quantizer::codes(const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
+  if (has_frozen_codes()) {
+    return codes_;
+  }
   check_finite(weight);
   return by_input(make_codes(spec_, inputs_of(by_group(weight.detach()))));
 }
@@ -240,15 +275,16 @@ PackedTensor Quantizer::pack(const at::Tensor& weight) {
   packed.scale = vector_of<float>(scale());
   packed.scale_negative = vector_of<float>(scale_negative());
   packed.global_scale = global_scale();
-  if (zero_point_.defined() && zero_point_.scalar_type() == at::kChar) {
-    packed.zero_point = vector_of<std::int8_t>(zero_point_);
-  } else if (zero_point_.defined()) {
-    packed.zero_point_real = vector_of<float>(zero_point_.to(at::kFloat));
+  const at::Tensor zero_point = this->zero_point();
+  if (zero_point.defined() && zero_point.scalar_type() == at::kChar) {
+    packed.zero_point = vector_of<std::int8_t>(zero_point);
+  } else if (zero_point.defined()) {
+    packed.zero_point_real = vector_of<float>(zero_point.to(at::kFloat));
   }
-  packed.group_index = vector_of<std::int32_t>(group_index_);
-  if (input_multiplier_.defined() && !input_multiplier_.eq(1.0).all().item<bool>()) {
-    packed.input_multiplier = vector_of<float>(input_multiplier_);
+  if (has_scattered_groups()) {
+    packed.group_index = vector_of<std::int32_t>(group_index_);
   }
+  packed.input_multiplier = vector_of<float>(input_transform().multiplier);
   packed.hadamard_block = hadamard_block_;
   return quant::pack(std::move(packed), span_of<std::uint8_t>(made));
 }
