@@ -164,6 +164,7 @@ struct Trainer::Impl {
       ema->update();
     }
     ++step;
+    begin_step();
     StepRecord record;
     record.of_rank = watch.means();
     record.of_all = {{"lr", in.config.optim.lr * factor}, {"grad_norm", norm}};
@@ -172,6 +173,17 @@ struct Trainer::Impl {
     record.seconds = seconds_since(start);
     add_record(std::move(record));
     return flags.stop;
+  }
+
+  void begin_step() {
+    const distill::Restart restart = task.begin_step(step);
+    if (!restart.names.empty()) {
+      optimizer.forget(restart.names);
+      if (ema) {
+        ema->restart(restart.names);
+      }
+      say("step " + std::to_string(step) + ": " + restart.text);
+    }
   }
 
   // Forward and backward of every micro batch; the reduction begins within the last backward. True: given up
