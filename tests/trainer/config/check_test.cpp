@@ -143,7 +143,7 @@ TEST(Check, PhasesOfQuantisedTraining) {
                              "quant.progressive={num_bits: [8], steps: [20]}"}),
               testing::Contains(HasSubstr("quant.progressive is given with quant.method: none")));
   EXPECT_THAT(problems_with({"quant.method=e2e_qp"}),
-              ElementsAre(HasSubstr("quant.method: e2e_qp with model.init: teacher")));
+              ElementsAre(HasSubstr("quant.method: e2e_qp with model.init: random")));
   EXPECT_THAT(problems_with({"quant.method=e2e_qp", "model.init=runs/ptq"}), IsEmpty());
   EXPECT_THAT(problems_with({"quant.zero_points=learned"}),
               ElementsAre(HasSubstr("learned without symmetric: false")));
