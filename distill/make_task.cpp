@@ -15,6 +15,8 @@
 #include "distill/tasks/pretrain_task.h"
 #include "distill/tasks/tokenizer_task.h"
 #include "quant/containers/model_state.h"
+#include "quant/progressive.h"
+#include "quant/requantise.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -70,7 +72,7 @@ MadeTask make_tokenizer_task(const TaskInputs& inputs, Problems& problems) {
 
 std::unique_ptr<Task> wrap_student(const TaskInputs& inputs, std::shared_ptr<Var> student) {
   std::shared_ptr<VqTokenizer> tokenizer = load_tokenizer(*inputs.tokenizer);
-  VarTaskOptions options{inputs.seed, inputs.task.label_drop, {}};
+  VarTaskOptions options{inputs.seed, inputs.task.label_drop, {}, inputs.quant};
   if (inputs.task.kind == TaskKind::pretrain) {
     return std::make_unique<PretrainTask>(std::move(student), std::move(tokenizer), std::nullopt, options);
   }
@@ -83,6 +85,28 @@ std::unique_ptr<Task> wrap_student(const TaskInputs& inputs, std::shared_ptr<Var
   }
   return std::make_unique<DistillTask>(std::move(student), std::move(tokenizer),
                                        Teacher(load_var(*inputs.teacher)), options, objective);
+}
+
+quant::PrepareReport quantise(Var& student, const TaskInputs& inputs) {
+  quant::PrepareReport report =
+      quant::prepare(student, quant::config_at(inputs.quant, inputs.step),
+                     inputs.resume ? quant::ScaleInit::left_for_load : quant::ScaleInit::from_weights);
+  if (inputs.quant.method == quant::Method::e2e_qp && !inputs.resume) {
+    if (!inputs.init || inputs.init->weights.empty()) {
+      throw data::InputError("quant.method: e2e_qp with model.init: " + inputs.model.init,
+                             "it trains the scales of codes that are there, and nothing there has codes",
+                             "name a run of 'bitlaw ptq', or an export of one");
+    }
+    quant::freeze_codes(student, inputs.init->weights, "model.init: " + inputs.init->origin);
+  }
+  return report;
+}
+
+// The specs of what the student starts from; e2e_qp has compared them with the codes.
+void check_start(const quant::PrepareReport& report, const TaskInputs& inputs, Problems& problems) {
+  if (inputs.init && !inputs.resume && inputs.quant.method != quant::Method::e2e_qp) {
+    check_specs_fit(report, *inputs.init, "model.init: " + inputs.model.init, problems);
+  }
 }
 
 MadeTask make_var_task(const TaskInputs& inputs, Problems& problems) {
@@ -101,11 +125,8 @@ MadeTask make_var_task(const TaskInputs& inputs, Problems& problems) {
     take_weights(*student, inputs, problems);
     student->set_activation_checkpointing(inputs.activation_checkpointing);
     if (inputs.quant.method != quant::Method::none) {
-      problems.collect([&] {
-        made.report =
-            quant::prepare(*student, inputs.quant,
-                           inputs.resume ? quant::ScaleInit::left_for_load : quant::ScaleInit::from_weights);
-      });
+      problems.collect([&] { made.report = quantise(*student, inputs); });
+      check_start(made.report, inputs, problems);
     }
   }
   problems.throw_if_any();

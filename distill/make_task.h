@@ -10,6 +10,7 @@
 #include "distill/config.h"
 #include "distill/task.h"
 #include "quant/config.h"
+#include "quant/pack.h"
 #include "quant/prepare.h"
 
 namespace bitlaw::distill {
@@ -21,6 +22,9 @@ struct SourceModel {
   std::string origin;  // for messages
   ModelConfig config;
   State state;  // full-precision masters, or dequantised weights of an export
+  std::map<std::string, quant::QuantSpec> specs;  // of its quantised layers, by name
+  std::map<std::string, quant::PackedTensor>
+      weights;  // codes and scales by layer name, where they were asked for
   std::string parameter_hash;
   std::int64_t num_classes = 0;
   VqConfig tokenizer;  // var: geometry of the tokenizer whose tokens it speaks
@@ -38,6 +42,7 @@ struct TaskInputs {
   std::optional<SourceModel> teacher;    // distill
   std::optional<SourceModel> init;       // model.init: PATH
   bool resume = false;                   // state will be loaded: do not search scales
+  std::int64_t step = 0;                 // of that state
   bool activation_checkpointing = false;
   std::shared_ptr<const data::Dataset> validation;  // cakld: its beta is measured on the first samples
 };

@@ -17,7 +17,8 @@ bool contains(std::string_view text, std::string_view part) {
 }  // namespace
 
 ParameterRole role_of(const std::string& name, const at::Tensor& tensor) {
-  if (name.ends_with("log_scale")) {
+  if (name.ends_with("log_scale") || name.ends_with("log_scale_negative") ||
+      name.ends_with("learned_zero_point")) {
     return ParameterRole::quantizer_scale;
   }
   if (tensor.dim() <= 1 || contains(name, "scale_mul")) {

@@ -20,6 +20,12 @@ struct LossTerms {
   std::vector<std::pair<std::string, at::Tensor>> terms;  // detached scalars, for the log
 };
 
+// What a task has replaced between two updates: optimisers and moving averages begin anew with it.
+struct Restart {
+  std::vector<std::string> names;  // of parameters and buffers of the model
+  std::string text;                // what happened, for the log
+};
+
 enum class ParameterRole {
   weight,
   no_decay,
@@ -48,6 +54,11 @@ class Task {
   // handed to end_step. The default is nothing.
   virtual quant::Statistics take_statistics() { return {}; }
   virtual void end_step(const quant::Statistics& /*reduced*/, std::int64_t /*step*/) {}
+
+  // Called when `step` updates have been made, after end_step and the averages' update; may change the
+  // model's numbers, not its shapes, as a function of the step and the model alone. A saved state of `step`
+  // is what is there afterwards. The default is nothing.
+  virtual Restart begin_step(std::int64_t /*step*/) { return {}; }
 
   // Sums over one validation batch (float64): "loss_sum", "tokens", ... merged over batches and ranks by the
   // trainer.

@@ -180,6 +180,29 @@ void check_var_task(const TaskInputs& inputs, Problems& problems) {
   }
 }
 
+void check_specs_fit(const quant::PrepareReport& report, const SourceModel& source, const std::string& key,
+                     Problems& problems) {
+  std::string differences;
+  std::int64_t count = 0;
+  for (const quant::PreparedLayer& layer : report.layers) {
+    const auto found = source.specs.find(layer.name);
+    if (found == source.specs.end() || (layer.spec && *layer.spec == found->second)) {
+      continue;
+    }
+    if (++count <= 8) {
+      differences.append(differences.empty() ? "" : ", ").append(layer.name).append(": ");
+      differences.append(found->second.to_string()).append(" there, ");
+      differences.append(layer.spec ? layer.spec->to_string() : "not quantised").append(" here");
+    }
+  }
+  if (count > 0) {
+    problems.add(key + ": " + source.origin + " is quantised otherwise than quant says (" + differences +
+                     (count > 8 ? ", and " + std::to_string(count - 8) + " more layers" : "") + ")",
+                 "rounding what was rounded to other levels is worse than rounding once",
+                 "start from the full-precision run, or give the specs of " + source.origin);
+  }
+}
+
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems) {
   if ((source.config.family == Family::vq) != (dynamic_cast<VqTokenizer*>(&model) != nullptr)) {

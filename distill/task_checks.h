@@ -18,4 +18,9 @@ void check_var_task(const TaskInputs& inputs, Problems& problems);
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems);
 
+// A student that starts from a quantised model has its specs: layers whose masters were trained for, or
+// rounded to, other numbers are named, with both specs.
+void check_specs_fit(const quant::PrepareReport& report, const SourceModel& source, const std::string& key,
+                     Problems& problems);
+
 }  // namespace bitlaw::distill

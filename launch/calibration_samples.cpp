@@ -59,4 +59,20 @@ void CalibrationSamples::for_each_batch(const std::function<void(const data::Bat
   }
 }
 
+std::optional<data::Batch> CalibrationSamples::part_of_batch(std::int64_t i, std::int64_t width) const {
+  trainer::StopVote vote(collective_);
+  vote.next(trainer::stop_requested());
+  if (vote.next(false)) {
+    throw trainer::StopRequested("asked to stop during calibration");
+  }
+  const std::int64_t ranks = collective_.size();
+  const std::int64_t rank = collective_.rank();
+  const std::int64_t samples = std::min(width, count_ - i * width);
+  const std::int64_t share = samples / ranks;
+  const std::int64_t larger = samples % ranks;  // ranks with one sample more
+  const std::int64_t first = rank * share + std::min(rank, larger);
+  const std::int64_t mine = share + (rank < larger ? 1 : 0);
+  return mine > 0 ? std::optional(read(i * width + first, mine)) : std::nullopt;
+}
+
 }  // namespace bitlaw::launch

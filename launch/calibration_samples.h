@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "data/batch.h"
 #include "data/dataset.h"
@@ -22,6 +23,10 @@ class CalibrationSamples {
   // in the run's precision. Called by all ranks alike; trainer::StopRequested on all when one was asked to
   // stop.
   void for_each_batch(const std::function<void(const data::Batch&)>& body) const;
+  // This rank's part of batch i of `width` samples, all ranks together: consecutive shares, the first ones
+  // one larger where they are not equal; nothing where the batch has fewer samples than there are ranks
+  // before this one. Called by all ranks alike; StopRequested as above.
+  std::optional<data::Batch> part_of_batch(std::int64_t i, std::int64_t width) const;
   std::int64_t count() const { return count_; }
 
  private:

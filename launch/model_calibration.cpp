@@ -1,8 +1,10 @@
 #include "launch/model_calibration.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "data/formats/input_error.h"
+#include "distill/block_training.h"
 #include "distill/calibration.h"
 #include "distill/tasks/var_task.h"
 #include "launch/calibration_samples.h"
@@ -11,6 +13,31 @@
 
 namespace bitlaw::launch {
 
+namespace {
+
+// EfficientQAT's first phase.
+void train_blocks(const TrainingOptions::Start& start, distill::VarTask& task) {
+  const CalibrationSamples samples(start.config, *start.sources.train, start.collective);
+  const std::int64_t width = std::min(start.config.quant.calibration.block_batch_size, samples.count());
+  if (width < start.collective.size()) {
+    throw data::InputError("quant.calibration.block_batch_size: " + std::to_string(width) + " on " +
+                               std::to_string(start.collective.size()) + " ranks",
+                           "every rank has a part of each batch",
+                           "raise quant.calibration.block_batch_size, or use fewer ranks");
+  }
+  const auto part = [&](std::int64_t i) {
+    const auto batch = samples.part_of_batch(i, width);
+    return batch ? std::optional(task.training_input(*batch)) : std::nullopt;
+  };
+  const distill::BlockSamples run{
+      (samples.count() + width - 1) / width, part,
+      [&](const quant::Statistics& mine) { return trainer::reduce_statistics(mine, start.collective); }};
+  start.log.info("block-wise training:\n" +
+                 distill::to_string(distill::train_blocks(task.student(), start.config.quant, run)));
+}
+
+}  // namespace
+
 void calibrate_model(const TrainingOptions::Start& start) {
   auto* task = dynamic_cast<distill::VarTask*>(&start.task);
   if (task == nullptr) {
@@ -18,6 +45,10 @@ void calibrate_model(const TrainingOptions::Start& start) {
                            "name a run of kind pretrain or distill");
   }
   task->student().eval();
+  if (start.config.quant.method == quant::Method::block_ap) {
+    train_blocks(start, *task);
+    return;
+  }
   std::optional<CalibrationSamples> samples;
   if (quant::needs_calibration(start.config.quant)) {
     samples.emplace(start.config, *start.sources.train, start.collective);

@@ -10,14 +10,13 @@
 #include "data/formats/input_error.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
+#include "quant/progressive.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/reader.h"
 
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::string_view kQuantizerMember = ".weight_quantizer.";
 
 struct Place {
   fs::path path;
@@ -122,7 +121,8 @@ LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
   origin.state_hash = text("state_hash");
   loaded.model = bare_model(origin);
   if (origin.config.quant.method != quant::Method::none) {
-    quant::prepare(*loaded.model, origin.config.quant, quant::ScaleInit::left_for_load);
+    quant::prepare(*loaded.model, quant::config_at(origin.config.quant, origin.step),
+                   quant::ScaleInit::left_for_load);
   }
   quant::load_state(*loaded.model, weights_of(checkpoint, weights, checkpoint_path));
   loaded.model->eval();
@@ -178,36 +178,6 @@ LoadedModel load_export(const fs::path& path, const WeightsWish& wish) {
   return loaded;
 }
 
-distill::State without_quantizers(const distill::State& state) {
-  distill::State masters;
-  for (const auto& [name, tensor] : state) {
-    if (name.find(kQuantizerMember) == std::string::npos) {
-      masters[name] = tensor;
-    }
-  }
-  return masters;
-}
-
-// A layer without quantizer has no input transform either: its weight is for the input as it comes.
-void undo_input_transforms(torch::nn::Module& model, distill::State& state) {
-  for (const auto& [name, linear] : quant::linear_layers(model)) {
-    const quant::InputTransform transform = linear->input_transform();
-    if (!transform.is_identity()) {
-      at::Tensor& weight = state.at(name + ".weight");
-      weight = transform.undone(weight);
-    }
-  }
-}
-
-distill::State deployed_state(const LoadedModel& loaded) {
-  if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
-    return quant::state_of(*loaded.model, quant::StateScope::deployed);
-  }
-  const auto plain = bare_model(loaded.origin);
-  quant::load_packed(*plain, quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype));
-  return quant::state_of(*plain, quant::StateScope::deployed);
-}
-
 fs::path tokenizer_place(const ModelOrigin& origin, const fs::path& wish) {
   if (!wish.empty()) {
     return wish;
@@ -232,22 +202,6 @@ WeightsWish wish_of_flag(bool ema) {
 LoadedModel load_model(const fs::path& path, const WeightsWish& wish) {
   const Place place = find_place(path);
   return place.is_export ? load_export(place.path, wish) : load_run(place.path, wish.weights);
-}
-
-distill::SourceModel load_source(const fs::path& path, const WeightsWish& wish, SourceUse use) {
-  const LoadedModel loaded = load_model(path, wish);
-  distill::SourceModel source;
-  source.origin = path.string();
-  source.config = loaded.origin.config.model;
-  source.parameter_hash = loaded.origin.parameter_hash;
-  source.num_classes = loaded.origin.num_classes;
-  source.tokenizer = loaded.origin.tokenizer;
-  source.tokenizer_hash = loaded.origin.tokenizer_hash;
-  source.state = use == SourceUse::deployed
-                     ? deployed_state(loaded)
-                     : without_quantizers(quant::state_of(*loaded.model, quant::StateScope::deployed));
-  undo_input_transforms(*loaded.model, source.state);
-  return source;
 }
 
 std::shared_ptr<distill::VqTokenizer> tokenizer_of(const LoadedModel& loaded) {

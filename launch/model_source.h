@@ -57,8 +57,9 @@ struct LoadedModel {
 LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wish = {});
 
 // The same as values for a task: the deployed weights (dequantised) for a teacher or tokenizer, the masters
-// without quantiser state for a student's initial weights.
-enum class SourceUse { deployed, masters };
+// without quantiser state for a student's initial weights, codes and scales with them (`codes`) where it
+// keeps the codes. Masters of layers that have none are their deployed weights.
+enum class SourceUse { deployed, masters, codes };
 distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use);
 
 // The tokenizer of a VAR model: `path` when given, else tokenizer.h5 beside an export, else the run that

@@ -198,6 +198,7 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   }
   distill::TaskInputs inputs = task_inputs(config, sources);
   inputs.resume = resume.has_value();
+  inputs.step = resume ? resume->step() : 0;
   const distill::MadeTask made = distill::make_task(inputs);
   if (options.dry_run) {
     log_start(log, config, made, resume, collective.size());

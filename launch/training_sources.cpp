@@ -25,7 +25,8 @@ TrainingSources load_training_sources(const trainer::RunConfig& config) {
                     SourceUse::deployed);
   }
   if (config.model.init != "random" && config.model.init != "teacher") {
-    sources.init = load_source(config.model.init, {}, SourceUse::masters);
+    const bool keeps_codes = config.quant.method == quant::Method::e2e_qp;
+    sources.init = load_source(config.model.init, {}, keeps_codes ? SourceUse::codes : SourceUse::masters);
   }
   return sources;
 }

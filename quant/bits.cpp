@@ -20,6 +20,10 @@ void add_weight(const QuantSpec& spec, std::int64_t weights, std::int64_t scales
   count.zero_point_bits += spec.has_zero_point() ? scales * bits_of(spec.fields().zero_point_dtype) : 0;
 }
 
+void add_inputs(std::int64_t group_indices, std::int64_t multipliers, BitCount& count) {
+  count.input_bits += 32 * (group_indices + multipliers);
+}
+
 void add_rest(std::int64_t values, std::int64_t bits_of_value, BitCount& count) {
   count.rest_values += values;
   count.rest_bits += values * bits_of_value;
@@ -31,7 +35,7 @@ double BitCount::bits_per_weight() const {
   if (quantised_weights == 0) {
     return rest_values == 0 ? 0.0 : static_cast<double>(rest_bits) / static_cast<double>(rest_values);
   }
-  return static_cast<double>(code_bits + scale_bits + zero_point_bits) /
+  return static_cast<double>(code_bits + scale_bits + zero_point_bits + input_bits) /
          static_cast<double>(quantised_weights);
 }
 
@@ -44,6 +48,9 @@ BitCount count_bits(torch::nn::Module& model, RestType rest_dtype) {
     }
     const Quantizer& quantizer = *linear->weight_quantizer();
     add_weight(quantizer.spec(), linear->weight.numel(), quantizer.scale().numel(), count);
+    const at::Tensor multiplier = quantizer.input_transform().multiplier;
+    add_inputs(quantizer.has_scattered_groups() ? linear->weight.size(1) : 0,
+               multiplier.defined() ? multiplier.numel() : 0, count);
     const std::string prefix = name.empty() ? "" : name + ".";
     rest.erase(prefix + "weight");
     std::erase_if(rest,
@@ -63,6 +70,8 @@ BitCount count_bits(const PackedModel& packed) {
   for (const auto& [name, weight] : packed.weights) {
     add_weight(weight.spec, weight.out_features * weight.in_features,
                static_cast<std::int64_t>(weight.scale.size()), count);
+    add_inputs(static_cast<std::int64_t>(weight.group_index.size()),
+               static_cast<std::int64_t>(weight.input_multiplier.size()), count);
   }
   for (const auto& [name, tensor] : packed.tensors) {
     const auto width = static_cast<std::int64_t>(data::size_of(tensor.dtype));

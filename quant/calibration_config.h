@@ -23,6 +23,10 @@ struct CalibrationConfig {
   double smooth_alpha = 0.5;
   std::int64_t clip_steps = 400;
   double clip_lr = 1e-2;
+  std::int64_t block_epochs = 2;
+  std::int64_t block_batch_size = 2;
+  double block_lr = 0.0;
+  double block_scale_lr = 1e-4;
 };
 
 template <class Visitor>
@@ -50,6 +54,17 @@ void visit_fields(Visitor& visitor, CalibrationConfig& config) {
   visitor(data::Field{"clip_steps", "omniquant: steps of learning the clipping", 1, 1e6}, config.clip_steps);
   visitor(data::Field{"clip_lr", "omniquant: learning rate of the clipping's logits", 1e-9, 10},
           config.clip_lr);
+  visitor(data::Field{"block_epochs", "block_ap: how often each block sees the samples", 1, 1e6},
+          config.block_epochs);
+  visitor(data::Field{"block_batch_size", "block_ap: samples of a step, all ranks together", 1, 1e6},
+          config.block_batch_size);
+  visitor(
+      data::Field{"block_lr",
+                  "block_ap: learning rate of weights; 0: the authors', 2e-5 at 2 bits, 1e-5 above", 0, 1},
+      config.block_lr);
+  visitor(data::Field{"block_scale_lr", "block_ap: the same of zero points and of the logarithms of scales",
+                      0, 1},
+          config.block_scale_lr);
 }
 
 }  // namespace bitlaw::quant

@@ -12,9 +12,10 @@
 
 namespace bitlaw::quant {
 
-// none: full precision. Post-training: rtn, gptq, awq, hqq, omniquant. Trained: ste, lsq.
-enum class Method { none, rtn, ste, lsq, gptq, awq, hqq, omniquant };
-enum class ScaleSearch { absmax, mse };
+// none: full precision. Post-training: rtn, gptq, awq, hqq, omniquant, block_ap. Trained: ste, lsq, e2e_qp.
+enum class Method { none, rtn, ste, lsq, gptq, awq, hqq, omniquant, block_ap, e2e_qp };
+enum class ScaleSearch { absmax, mse, lsq, lsq_plus };
+enum class ZeroPointTraining { fixed, learned };
 enum class RestType { float32, bfloat16, float16 };
 
 // A partial spec: what is absent comes from the enclosing one (an override) or from the defaults.
@@ -37,9 +38,17 @@ struct OverrideConfig {
   SpecConfig weights;
 };
 
+// Wider codes at the beginning of a training: num_bits[i] until steps[i] updates are made.
+struct ProgressiveConfig {
+  std::vector<std::int64_t> num_bits;
+  std::vector<std::int64_t> steps;
+};
+
 struct QuantConfig {
   Method method = Method::none;
   ScaleSearch scale_search = ScaleSearch::mse;
+  ZeroPointTraining zero_points = ZeroPointTraining::fixed;
+  ProgressiveConfig progressive;
   std::vector<TransformKind> transforms;  // post-training methods only
   SpecConfig weights;
   std::optional<SpecConfig> activations;
@@ -103,16 +112,36 @@ void visit_fields(Visitor& visitor, OverrideConfig& config) {
 }
 
 template <class Visitor>
+void visit_fields(Visitor& visitor, ProgressiveConfig& config) {
+  using data::Field;
+  visitor(Field{"num_bits",
+                "falling widths before quant.weights.num_bits; a layer with more bits of its own keeps them",
+                2, 8},
+          config.num_bits);
+  visitor(Field{"steps", "rising; the step at which each of these widths ends", 1, 1e12}, config.steps);
+}
+
+template <class Visitor>
 void visit_fields(Visitor& visitor, QuantConfig& config) {
   using data::Field;
   visitor(
-      Field{"method",
-            "none; after training: rtn (round to nearest), gptq, awq, hqq, omniquant (learned clipping); in "
-            "training: ste (straight-through, fixed scales), lsq (learned scales)"},
+      Field{
+          "method",
+          "none; after training: rtn (round to nearest), gptq, awq, hqq, omniquant (learned clipping), "
+          "block_ap (EfficientQAT's first phase, block by block); in training: ste (straight-through, fixed "
+          "scales), lsq (learned scales), e2e_qp (EfficientQAT's second phase: the codes of model.init, "
+          "scales alone learned)"},
       config.method);
-  visitor(Field{"scale_search",
-                "initial scales: from the largest absolute value (absmax), or of least squared error (mse)"},
-          config.scale_search);
+  visitor(
+      Field{"scale_search",
+            "initial scales: from the largest absolute value (absmax), of least squared error (mse), or, of "
+            "symmetric integers, as LSQ (lsq) or LSQ+ (lsq_plus) have them"},
+      config.scale_search);
+  visitor(Field{"zero_points",
+                "lsq with symmetric: false: initial zero points are kept (fixed), or trained with the scales "
+                "(learned)"},
+          config.zero_points);
+  visitor(Field{"progressive", "more bits at the beginning of a training (lsq, ste)"}, config.progressive);
   visitor(Field{"transforms",
                 "what is done to each layer before a post-training method, the input transformed to match: "
                 "smooth (SmoothQuant's scales), hadamard (rotation within groups)"},
@@ -140,12 +169,16 @@ QuantSpec activation_spec(const SpecConfig& config);  // int8, symmetric, per to
 
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::Method> {
-  static constexpr std::string_view names[] = {"none", "rtn", "ste", "lsq",
-                                               "gptq", "awq", "hqq", "omniquant"};
+  static constexpr std::string_view names[] = {"none", "rtn", "ste",       "lsq",      "gptq",
+                                               "awq",  "hqq", "omniquant", "block_ap", "e2e_qp"};
 };
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::ScaleSearch> {
-  static constexpr std::string_view names[] = {"absmax", "mse"};
+  static constexpr std::string_view names[] = {"absmax", "mse", "lsq", "lsq_plus"};
+};
+template <>
+struct bitlaw::data::EnumNames<bitlaw::quant::ZeroPointTraining> {
+  static constexpr std::string_view names[] = {"fixed", "learned"};
 };
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::RestType> {

@@ -128,47 +128,51 @@ double largest_level(const QuantSpec& spec) {
                                                    : static_cast<double>(top_level(spec));
 }
 
-// d loss / d log_scale from the sums of each row: LSQ's factor g, and d exp(l) / d l.
-at::Tensor log_scale_gradient(const QuantSpec& spec, const at::Tensor& weight, const at::Tensor& log_scale,
-                              const at::Tensor& row_sums) {
-  const std::int64_t sharing = weight.numel() / log_scale.numel();
-  const double factor = 1.0 / std::sqrt(static_cast<double>(sharing) * largest_level(spec));
-  const at::Tensor sums = sum_shared_rows(row_sums, log_scale.size(0));
-  at::Tensor result = at::empty_like(log_scale);
-  auto* into = result.mutable_data_ptr<float>();
-  unrounded_scales(log_scale.const_data_ptr<float>(), result.numel(), into);
-  const auto* sum = sums.const_data_ptr<float>();
-  for (std::int64_t i = 0; i < result.numel(); ++i) {
-    into[i] *= sum[i] * static_cast<float>(factor);
-  }
-  return result;
+// LSQ's g = 1 / sqrt(n q_max), n the weights that share one of `scales` scales.
+double gradient_factor(const QuantSpec& spec, std::int64_t elements, std::int64_t scales) {
+  return 1.0 / std::sqrt(static_cast<double>(elements / scales) * largest_level(spec));
+}
+
+// d w' / d z is -scale outside and 0 inside: outside is where the weight's gradient was cut off.
+at::Tensor zero_point_gradient(const QuantSpec& spec, const FakeQuantInputs& inputs, const at::Tensor& grad,
+                               const at::Tensor& grad_weight) {
+  const std::int64_t groups = inputs.scale.size(1);
+  const at::Tensor cut = (grad.to(at::kFloat) - grad_weight).view({grad.size(0), groups, -1});
+  const at::Tensor sums =
+      sum_shared_rows(cut.sum(2, false, at::kDouble).to(at::kFloat), inputs.scale.size(0));
+  return sums * inputs.scale * -gradient_factor(spec, grad.numel(), inputs.scale.numel());
 }
 
 struct FakeQuantFunction : torch::autograd::Function<FakeQuantFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weight,
                             const std::optional<at::Tensor>& log_scale,
                             const std::optional<at::Tensor>& log_scale_negative,
+                            const std::optional<at::Tensor>& learned_zero_point,
                             const FakeQuantInputs& inputs, const QuantSpec& spec, at::ScalarType type) {
     context->save_for_backward({weight, log_scale.value_or(at::Tensor()), inputs.scale, inputs.zero_point,
-                                log_scale_negative.value_or(at::Tensor()), inputs.scale_negative});
+                                log_scale_negative.value_or(at::Tensor()), inputs.scale_negative,
+                                learned_zero_point.value_or(at::Tensor())});
     context->saved_data["spec"] = spec.to_string();
     return values(spec, inputs, type);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const FakeQuantInputs inputs{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
+    const FakeQuantInputs inputs{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]};
     const QuantSpec spec = QuantSpec::parse(context->saved_data["spec"].toStringRef());
+    const at::Tensor grad = gradients[0].contiguous();
     const bool wanted = inputs.log_scale.defined() && context->needs_input_grad(1);
     const bool negative_wanted = inputs.log_scale_negative.defined() && context->needs_input_grad(2);
-    const Gradients result =
-        backward_values(spec, inputs, gradients[0].contiguous(), wanted || negative_wanted);
+    // Inputs that are not there are not counted, and no spec has both zero points and negative scales.
+    const bool zero_point_wanted = inputs.learned_zero_point.defined() && context->needs_input_grad(2);
+    const Gradients result = backward_values(spec, inputs, grad, wanted || negative_wanted);
     const auto of_log = [&](bool needed, const at::Tensor& log_scale, const at::Tensor& sums) {
-      return needed ? log_scale_gradient(spec, inputs.weight, log_scale, sums) : at::Tensor();
+      return needed ? log_scale_gradient(spec, inputs.weight.numel(), log_scale, sums) : at::Tensor();
     };
     return {result.weight,
             of_log(wanted, inputs.log_scale, result.scale),
             of_log(negative_wanted, inputs.log_scale_negative, result.scale_negative),
+            zero_point_wanted ? zero_point_gradient(spec, inputs, grad, result.weight) : at::Tensor(),
             at::Tensor(),
             at::Tensor(),
             at::Tensor()};
@@ -203,6 +207,20 @@ struct RowQuantFunction : torch::autograd::Function<RowQuantFunction> {
 
 }  // namespace
 
+at::Tensor log_scale_gradient(const QuantSpec& spec, std::int64_t elements, const at::Tensor& log_scale,
+                              const at::Tensor& row_sums) {
+  const double factor = gradient_factor(spec, elements, log_scale.numel());
+  const at::Tensor sums = sum_shared_rows(row_sums, log_scale.size(0));
+  at::Tensor result = at::empty_like(log_scale);
+  auto* into = result.mutable_data_ptr<float>();
+  unrounded_scales(log_scale.const_data_ptr<float>(), result.numel(), into);
+  const auto* sum = sums.const_data_ptr<float>();
+  for (std::int64_t i = 0; i < result.numel(); ++i) {
+    into[i] *= sum[i] * static_cast<float>(factor);
+  }
+  return result;
+}
+
 at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec) {
   return RowQuantFunction::apply(x, spec);
 }
@@ -215,7 +233,7 @@ at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantIn
   }
   const auto given = [](const at::Tensor& x) { return x.defined() ? std::optional(x) : std::nullopt; };
   return FakeQuantFunction::apply(inputs.weight, given(inputs.log_scale), given(inputs.log_scale_negative),
-                                  inputs, spec, type);
+                                  given(inputs.learned_zero_point), inputs, spec, type);
 }
 
 at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {

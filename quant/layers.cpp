@@ -77,6 +77,10 @@ void Linear::attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec>
   if (weight_quantizer_) {
     register_module("weight_quantizer", weight_quantizer_);
   }
+  if (weight_quantizer_ && weight_quantizer_->has_frozen_codes() && parameters_.contains("weight")) {
+    parameters_.erase("weight");  // the codes are all there is; the member keeps the shape, not the memory
+    weight = at::zeros({1, 1}).expand(weight.sizes());
+  }
   activation_spec_ = std::move(activations);
 }
 

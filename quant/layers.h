@@ -71,7 +71,7 @@ class Linear : public Layer {
   const std::shared_ptr<Quantizer>& weight_quantizer() const { return weight_quantizer_; }
   const std::optional<QuantSpec>& activation_spec() const { return activation_spec_; }
 
-  at::Tensor weight;
+  at::Tensor weight;  // a parameter, but where a quantizer has frozen codes: zeros of its shape
   at::Tensor bias;
 
  private:

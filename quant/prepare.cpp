@@ -89,7 +89,7 @@ std::shared_ptr<Quantizer> make_quantizer(const QuantConfig& config, const Prepa
   auto quantizer =
       std::make_shared<Quantizer>(*layer.spec, config.method, layer.out_features, layer.in_features,
                                   layer_plan(config, *layer.spec, layer.in_features));
-  if (init == ScaleInit::from_weights && !is_calibrated(config)) {
+  if (init == ScaleInit::from_weights && !is_calibrated(config) && !quantizer->has_frozen_codes()) {
     quantizer->initialise(linear.weight, config.scale_search);
   }
   return quantizer;
@@ -103,6 +103,12 @@ void set_rest_dtypes(torch::nn::Module& model, RestType type) {
   }
   if (auto* layer = dynamic_cast<Layer*>(&model)) {
     layer->set_rest_dtype(type);
+  }
+}
+
+void train_scales_alone(torch::nn::Module& model) {
+  for (const auto& item : model.named_parameters()) {
+    item.value().set_requires_grad(item.key().find("weight_quantizer.") != std::string::npos);
   }
 }
 
@@ -150,6 +156,10 @@ bool matches(std::string_view pattern, std::string_view name) {
     }
   }
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+std::optional<QuantSpec> spec_of_layer(const QuantConfig& config, const std::string& name) {
+  return decide(config, name).spec;
 }
 
 std::vector<std::pair<std::string, Linear*>> linear_layers(torch::nn::Module& model) {
@@ -200,6 +210,9 @@ PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, Scale
     layers[i].second->attach(quantizers[i], quantised && config.activations
                                                 ? std::optional(activation_spec(*config.activations))
                                                 : std::nullopt);
+  }
+  if (config.method == Method::e2e_qp) {
+    train_scales_alone(model);
   }
   return report;
 }

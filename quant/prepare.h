@@ -29,9 +29,13 @@ struct PrepareReport {
 // Attaches quantizers. Their scales come from the present weights, or are left for the load of saved state,
 // or for calibration where the method asks for it (is_calibrated). First ignore, then overrides, the last
 // match wins. InputError: a pattern that matches no layer, a group size that does not divide, all problems at
-// once.
+// once. With method e2e_qp the model then trains quantiser scales alone (requires_grad), and its layers wait
+// for freeze_codes (quant/requantise.h) or a load.
 enum class ScaleInit { from_weights, left_for_load };
 PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, ScaleInit init);
+
+// The spec that the rules give a layer, none where it is ignored. InputError as weight_spec.
+std::optional<QuantSpec> spec_of_layer(const QuantConfig& config, const std::string& name);
 
 // The Linears of a model by name, in registration order.
 std::vector<std::pair<std::string, Linear*>> linear_layers(torch::nn::Module& model);

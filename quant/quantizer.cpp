@@ -13,9 +13,11 @@
 #include "quant/affine.h"
 #include "quant/block_format.h"
 #include "quant/fake_quant_function.h"
+#include "quant/frozen_codes.h"
 #include "quant/kernels/exponential.h"
 #include "quant/learned_scale.h"
 #include "quant/scale_search.h"
+#include "quant/weight_scales.h"
 
 namespace bitlaw::quant {
 
@@ -40,55 +42,6 @@ at::ScalarType zero_point_type(const QuantSpec& spec) {
   return spec.fields().zero_point_dtype == ZeroPointType::float16 ? at::kHalf : at::kChar;
 }
 
-// What find_parameters finds, as tensors [scale rows, groups]; undefined where the spec has none.
-struct FoundScales {
-  at::Tensor scale;
-  at::Tensor zero_point;  // float32
-  at::Tensor scale_negative;
-  std::optional<float> global_scale;
-};
-
-template <class T>
-void copy_into(const std::vector<T>& from, const at::Tensor& into, std::int64_t first) {
-  if (into.defined()) {
-    std::copy(from.begin(), from.end(), into.mutable_data_ptr<float>() + first);
-  }
-}
-
-// find_parameters over blocks of rows, in parallel; a scale of the whole weight needs all of it at once.
-FoundScales find_scales(const QuantSpec& spec, const at::Tensor& weight, ScaleSearch search) {
-  const std::int64_t in = weight.size(1);
-  const std::int64_t groups = spec.groups(in);
-  const std::int64_t height = spec.group_height(weight.size(0));
-  const std::int64_t block = std::max<std::int64_t>(height, 8 / height * height);
-  const at::Tensor empty = at::empty({spec.scale_rows(weight.size(0)), groups});
-  FoundScales all{empty, spec.has_zero_point() ? at::empty_like(empty) : at::Tensor(),
-                  spec.has_negative_scale() ? at::empty_like(empty) : at::Tensor(), std::nullopt};
-  const std::span<const float> w = span_of<float>(weight);
-  SearchOptions options(search);
-  if (spec.has_global_scale()) {
-    options.global_scale = all.global_scale = global_scale_of_amax(amax_of(w), spec);
-  }
-  at::parallel_for(0, (weight.size(0) + block - 1) / block, 1, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const std::int64_t row = i * block;
-      const std::int64_t rows = std::min(block, weight.size(0) - row);
-      const AffineParameters found =
-          find_parameters(w.subspan(static_cast<std::size_t>(row * in), static_cast<std::size_t>(rows * in)),
-                          rows, in, spec, options);
-      const std::int64_t at = row / height * groups;
-      copy_into(found.scale, all.scale, at);
-      copy_into(found.scale_negative, all.scale_negative, at);
-      if (found.zero_point_real.empty()) {
-        copy_into(found.zero_point, all.zero_point, at);
-      } else {
-        copy_into(found.zero_point_real, all.zero_point, at);
-      }
-    }
-  });
-  return all;
-}
-
 void check_finite(const at::Tensor& weight) {
   if (!is_finite(span_of<float>(weight))) {
     throw_not_finite();
@@ -110,7 +63,7 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
                            "use tensor, channel, group or block");
   }
   const std::vector<std::int64_t> shape = {spec.scale_rows(out_features), spec.groups(in_features)};
-  const bool learned = method == Method::lsq;
+  const bool learned = has_learned_scales(method);
   const auto register_scale = [&](const std::string& name) {
     return learned ? register_parameter("log_" + name, at::zeros(shape))
                    : register_buffer(name, at::ones(shape));
@@ -119,16 +72,19 @@ Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_feat
   if (spec.has_negative_scale()) {
     negative_state_ = register_scale("scale_negative");
   }
-  if (spec.has_zero_point()) {
+  if (spec.has_zero_point() && plan.zero_points == ZeroPointTraining::learned) {
+    learned_zero_point_ = register_parameter("learned_zero_point", at::zeros(shape));
+  } else if (spec.has_zero_point()) {
     zero_point_ = register_buffer("zero_point", at::zeros(shape, zero_point_type(spec)));
   }
   if (spec.has_global_scale()) {
     global_scale_ = register_buffer("global_scale", at::ones({1}));
   }
   if (plan.group_index) {
-    const at::Tensor inputs = at::arange(in_features, at::kInt);
-    group_index_ =
-        register_buffer("group_index", inputs.div(spec.group_width(in_features), "floor").to(at::kInt));
+    group_index_ = register_buffer("group_index", neighbouring_groups());
+  }
+  if (has_frozen_codes()) {
+    codes_ = register_buffer("codes", at::zeros({out_features, in_features}, at::kByte));
   }
   if (plan.input_multiplier) {
     input_multiplier_ = register_buffer("input_multiplier", at::ones({in_features}));
@@ -145,7 +101,7 @@ void Quantizer::check_weight(const at::Tensor& weight) const {
 void Quantizer::initialise(const at::Tensor& weight, ScaleSearch search) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
-  const FoundScales found = find_scales(spec_, weight.detach().contiguous(), search);
+  const WeightScales found = find_weight_scales(spec_, weight.detach().contiguous(), search);
   if (global_scale_.defined()) {
     global_scale_.fill_(*found.global_scale);
   }
@@ -156,6 +112,29 @@ void Quantizer::initialise(const at::Tensor& weight, ScaleSearch search) {
   if (zero_point_.defined()) {
     zero_point_.copy_(found.zero_point);
   }
+  if (learned_zero_point_.defined()) {
+    learned_zero_point_.copy_(found.zero_point);
+  }
+}
+
+void Quantizer::restart(const QuantSpec& spec, const at::Tensor& weight, ScaleSearch search) {
+  QuantSpecFields fields = spec.fields();
+  fields.num_bits = spec_.fields().num_bits;
+  fields.grid = spec_.fields().grid;
+  fields.format = spec_.fields().format;
+  TORCH_CHECK(QuantSpec(fields) == spec_, "a quantizer of ", spec_.to_string(), " cannot become one of ",
+              spec.to_string());
+  spec_ = spec;
+  initialise(weight, search);
+}
+
+at::Tensor Quantizer::zero_point() const {
+  if (!learned_zero_point_.defined()) {
+    return zero_point_;
+  }
+  const at::Tensor inside = learned_zero_point_.detach().clamp(spec_.q_min(), spec_.q_max());
+  const at::ScalarType type = zero_point_type(spec_);
+  return (type == at::kChar ? inside.round() : inside).to(type);
 }
 
 float Quantizer::global_factor() const {
@@ -165,7 +144,7 @@ float Quantizer::global_factor() const {
 // From a scale as it is stored, without the global one.
 void Quantizer::set_scale(at::Tensor& state, const at::Tensor& scale) const {
   state.copy_(scale);
-  if (method_ == Method::lsq) {
+  if (has_learned_scales(method_)) {
     auto* log = state.mutable_data_ptr<float>();
     const float factor = global_factor();
     std::transform(log, log + state.numel(), log, [factor](float x) { return log_of_scale(x * factor); });
@@ -174,7 +153,7 @@ void Quantizer::set_scale(at::Tensor& state, const at::Tensor& scale) const {
 
 at::Tensor Quantizer::stored_scale(const at::Tensor& state) const {
   const at::NoGradGuard no_grad;
-  if (method_ != Method::lsq) {
+  if (!has_learned_scales(method_)) {
     return state.detach();
   }
   at::Tensor scale = at::empty_like(state);
@@ -204,13 +183,15 @@ std::optional<float> Quantizer::global_scale() const {
 }
 
 FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
-  const bool learned = method_ == Method::lsq;
-  const bool real = zero_point_.defined() && zero_point_.scalar_type() != at::kChar;
+  const bool learned = has_learned_scales(method_);
+  const at::Tensor zero_point = this->zero_point();
+  const bool real = zero_point.defined() && zero_point.scalar_type() != at::kChar;
   FakeQuantInputs inputs;
   inputs.weight = weight;
   inputs.log_scale = learned ? scale_state_ : at::Tensor();
   inputs.scale = global_scale_.defined() ? scale() * global_factor() : scale();
-  inputs.zero_point = real ? zero_point_.to(at::kFloat) : zero_point_;
+  inputs.zero_point = real ? zero_point.to(at::kFloat) : zero_point;
+  inputs.learned_zero_point = learned_zero_point_;
   inputs.log_scale_negative = learned ? negative_state_ : at::Tensor();
   inputs.scale_negative = scale_negative();
   return inputs;
@@ -218,6 +199,9 @@ FakeQuantInputs Quantizer::inputs_of(const at::Tensor& weight) const {
 
 at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
   check_weight(weight);
+  if (has_frozen_codes()) {
+    return dequantise_frozen(spec_, {codes_, group_index_}, inputs_of(weight), type);
+  }
   const at::ScalarType kernel_type = type == at::kBFloat16 ? type : at::kFloat;
   return by_input(fake_quantise(spec_, method_, inputs_of(by_group(weight)), kernel_type).to(type));
 }
@@ -225,6 +209,9 @@ at::Tensor Quantizer::forward(const at::Tensor& weight, at::ScalarType type) {
 at::Tensor Quantizer::codes(const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   check_weight(weight);
+  if (has_frozen_codes()) {
+    return codes_;
+  }
   check_finite(weight.contiguous());
   return by_input(make_codes(spec_, inputs_of(by_group(weight.detach()))));
 }
@@ -239,17 +226,18 @@ PackedTensor Quantizer::pack(const at::Tensor& weight) {
   packed.scale = vector_of<float>(scale());
   packed.scale_negative = vector_of<float>(scale_negative());
   packed.global_scale = global_scale();
-  if (zero_point_.defined() && zero_point_.scalar_type() == at::kChar) {
-    packed.zero_point = vector_of<std::int8_t>(zero_point_);
-  } else if (zero_point_.defined()) {
-    packed.zero_point_real = vector_of<float>(zero_point_.to(at::kFloat));
+  const at::Tensor zero_point = this->zero_point();
+  if (zero_point.defined() && zero_point.scalar_type() == at::kChar) {
+    packed.zero_point = vector_of<std::int8_t>(zero_point);
+  } else if (zero_point.defined()) {
+    packed.zero_point_real = vector_of<float>(zero_point.to(at::kFloat));
   }
-  packed.group_index = vector_of<std::int32_t>(group_index_);
-  if (input_multiplier_.defined() && !input_multiplier_.eq(1.0).all().item<bool>()) {
-    packed.input_multiplier = vector_of<float>(input_multiplier_);
+  if (has_scattered_groups()) {
+    packed.group_index = vector_of<std::int32_t>(group_index_);
   }
+  packed.input_multiplier = vector_of<float>(input_transform().multiplier);
   packed.hadamard_block = hadamard_block_;
-  if (group_index_.defined()) {  // columns of codes move, so they are made first
+  if (group_index_.defined() || has_frozen_codes()) {  // columns of codes move, or codes are there
     return quant::pack(std::move(packed), span_of<std::uint8_t>(codes(weight)));
   }
   packed.codes = make_packed_codes(spec_, inputs_of(weight.detach().contiguous()));

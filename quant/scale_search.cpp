@@ -39,6 +39,9 @@ class Search {
     if (spec_.fields().type == NumberType::ternary) {
       return {stored(ternary_scale(w)), 1.0F, 0.0F};
     }
+    if (kind_ == ScaleSearch::lsq || kind_ == ScaleSearch::lsq_plus) {
+      return {stored(kind_ == ScaleSearch::lsq ? lsq_scale(w) : lsq_plus_scale(w)), 1.0F, 0.0F};
+    }
     if (!spec_.has_negative_scale()) {
       return best(w, range);
     }
@@ -101,6 +104,30 @@ class Search {
       }
     }
     return winner;
+  }
+
+  float lsq_scale(std::span<const float> w) const {
+    double sum = 0.0;
+    for (const float x : w) {
+      sum += std::abs(static_cast<double>(x));
+    }
+    const double largest = spec_.q_max() + spec_.level_offset();
+    return static_cast<float>(2.0 * sum / static_cast<double>(w.size()) / std::sqrt(largest));
+  }
+
+  float lsq_plus_scale(std::span<const float> w) const {
+    const auto count = static_cast<double>(w.size());
+    double sum = 0.0;
+    for (const float x : w) {
+      sum += static_cast<double>(x);
+    }
+    const double mean = sum / count;
+    double squares = 0.0;
+    for (const float x : w) {
+      squares += (static_cast<double>(x) - mean) * (static_cast<double>(x) - mean);
+    }
+    const double reach = std::abs(mean) + 3.0 * std::sqrt(squares / count);
+    return static_cast<float>(reach / static_cast<double>(1 << (spec_.bits() - 1)));
   }
 
   // Given a scale, the elements above half of it become +-scale; given those k elements (the largest ones),

@@ -8,10 +8,12 @@
 //                        an integer and clamped to the codes, or rounded to float16
 //   floating, quantile   amax / largest level; asymmetric (AFPQ, arXiv 2311.01792): max and -min, each by
 //   itself ternary              mean |w| (BitNet b1.58, arXiv 2402.17764)
-// mse: the range shrunk by 0 % to 79 % in steps of 1 %, the first of equally good ones wins; e8m0: the four
-// powers of two around the standard's; ternary: the best of all scales (the mean of the k largest |w|, for
-// the k with the least error). The two sides of asymmetric floats are searched apart. A group of zeros gets
-// the smallest scale. Torch-free.
+// lsq: 2 mean |w| / sqrt(largest level) (Esser et al. 2020, arXiv 1902.08153); lsq_plus: max(|mean - 3
+// sigma|, |mean + 3 sigma|) / 2^(b-1), sigma of the whole group (Bhalgat et al. 2020, arXiv 2004.09576).
+// Symmetric integers only (method_plan.h refuses others). mse: the range shrunk by 0 % to 79 % in steps of 1
+// %, the first of equally good ones wins; e8m0: the four powers of two around the standard's; ternary: the
+// best of all scales (the mean of the k largest |w|, for the k with the least error). The two sides of
+// asymmetric floats are searched apart. A group of zeros gets the smallest scale. Torch-free.
 #pragma once
 
 #include <cstddef>

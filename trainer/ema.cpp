@@ -26,6 +26,13 @@ void Ema::update() {
   }
 }
 
+void Ema::restart(const std::vector<std::string>& names) {
+  const at::NoGradGuard no_grad;
+  for (const std::string& name : names) {
+    averages_.at(name).copy_(values_.at(name));
+  }
+}
+
 void Ema::load(const NamedTensors& averages) {
   copy_by_name(averages_, averages, "the moving average");
 }

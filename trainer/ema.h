@@ -3,6 +3,9 @@
 
 #include <torch/nn/module.h>
 
+#include <string>
+#include <vector>
+
 #include "trainer/named_tensors.h"
 
 namespace bitlaw::trainer {
@@ -13,6 +16,7 @@ class Ema {
  public:
   Ema(torch::nn::Module& model, double decay);
   void update();
+  void restart(const std::vector<std::string>& names);  // these averages become the present values
 
   const NamedTensors& averages() const { return averages_; }  // by name, without prefix
   void load(const NamedTensors& averages);                    // InputError when names or shapes differ

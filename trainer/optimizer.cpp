@@ -77,6 +77,17 @@ void AdamW::load(const std::map<std::string, at::Tensor>& state) {
   copy_by_name(this->state(), state, "the optimiser's state");
 }
 
+void AdamW::forget(const std::vector<std::string>& names) {
+  const auto own = state();
+  for (const std::string& name : names) {
+    for (const char* moment : {"exp_avg/", "exp_avg_sq/"}) {
+      if (const auto found = own.find(moment + name); found != own.end()) {
+        found->second.zero_();
+      }
+    }
+  }
+}
+
 double clip_factor(double norm, double grad_clip) {
   return grad_clip > 0.0 ? std::min(1.0, grad_clip / (norm + 1e-6)) : 1.0;
 }

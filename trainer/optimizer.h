@@ -31,6 +31,9 @@ class AdamW {
   std::map<std::string, at::Tensor> state() const;
   // Copies them back. InputError names everything that is missing, unused or of another shape.
   void load(const std::map<std::string, at::Tensor>& state);
+  // Sets the moments of the named parameters to zero; names of others are ignored. The count of updates, and
+  // with it the correction of the moments' bias, goes on.
+  void forget(const std::vector<std::string>& names);
 
  private:
   struct Group {

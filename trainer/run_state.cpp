@@ -102,6 +102,13 @@ void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState
   }
 }
 
+void begin_anew(const std::vector<std::string>& names, LiveState& live) {
+  live.optimizer.forget(names);
+  if (live.ema != nullptr) {
+    live.ema->restart(names);
+  }
+}
+
 void require_equal_on_all_ranks(const TensorHashes& hashes, std::int64_t step, Collective& collective) {
   if (collective.size() == 1) {
     return;

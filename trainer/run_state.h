@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "data/formats/tensor_hash.h"
 #include "distill/task.h"
@@ -50,6 +51,9 @@ void require_same_run(const std::map<std::string, std::string>& texts, const Run
 
 // InputError as require_same_run, or when the tensors of `from` do not fit.
 void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState& live);
+
+// Moments of the named parameters become zero, averages of the named tensors the present values.
+void begin_anew(const std::vector<std::string>& names, LiveState& live);
 
 // DivergedError, on every rank, when any tensor differs from rank 0's in a bit.
 void require_equal_on_all_ranks(const TensorHashes& hashes, std::int64_t step, Collective& collective);

@@ -15,6 +15,7 @@
 #include "trainer/eval_record.h"
 #include "trainer/evaluate.h"
 #include "trainer/grad_reducer.h"
+#include "trainer/loader_options.h"
 #include "trainer/loss_watch.h"
 #include "trainer/optimizer.h"
 #include "trainer/run_state.h"
@@ -30,19 +31,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-data::LoaderOptions loader_options(const RunConfig& config, const Collective& collective) {
-  data::LoaderOptions options;
-  options.global_batch_size = config.train.global_batch_size;
-  options.micro_batch_size = config.train.micro_batch_size;
-  options.rank = collective.rank();
-  options.world_size = collective.size();
-  options.seed = static_cast<std::uint64_t>(config.run.seed);
-  options.workers = static_cast<int>(config.data.workers);
-  options.flip = config.data.flip;
-  options.crop_padding = config.data.crop_padding;
-  return options;
 }
 
 std::int64_t bucket_bytes(const RunConfig& config) {
@@ -164,6 +152,7 @@ struct Trainer::Impl {
       ema->update();
     }
     ++step;
+    begin_step();
     StepRecord record;
     record.of_rank = watch.means();
     record.of_all = {{"lr", in.config.optim.lr * factor}, {"grad_norm", norm}};
@@ -172,6 +161,15 @@ struct Trainer::Impl {
     record.seconds = seconds_since(start);
     add_record(std::move(record));
     return flags.stop;
+  }
+
+  void begin_step() {
+    const distill::Restart restart = task.begin_step(step);
+    if (!restart.names.empty()) {
+      LiveState state = live();
+      begin_anew(restart.names, state);
+      say("step " + std::to_string(step) + ": " + restart.text);
+    }
   }
 
   // Forward and backward of every micro batch; the reduction begins within the last backward. True: given up

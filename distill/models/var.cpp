@@ -170,6 +170,12 @@ at::Tensor Var::forward_blocks(const at::Tensor& labels_B, const at::Tensor& var
   return x_BLC;
 }
 
+at::Tensor Var::forward_block(const at::Tensor& labels_B, const at::Tensor& x_BLC, std::int64_t block) {
+  const Impl& impl = *impl_;
+  const at::Tensor source = impl.modulation_source(at::silu(impl.class_emb->forward(labels_B)));
+  return impl.run_block(*impl.blocks.at(static_cast<std::size_t>(block)), x_BLC, source);
+}
+
 // AdaLN vectors depend on the labels alone: made once for all scales.
 void Var::start_cache(const at::Tensor& cond_BC, KvCache& cache) const {
   const Impl& impl = *impl_;

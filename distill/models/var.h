@@ -34,6 +34,8 @@ class Var : public quant::Layer {
   at::Tensor forward(const at::Tensor& labels_B, const at::Tensor& var_input_BLE);
   // The first `blocks` blocks of the same forward, without the head: what later blocks would be given.
   at::Tensor forward_blocks(const at::Tensor& labels_B, const at::Tensor& var_input_BLE, std::int64_t blocks);
+  // Block `block` alone, of what the blocks before it give: float32 [B, L, C] -> [B, L, C].
+  at::Tensor forward_block(const at::Tensor& labels_B, const at::Tensor& x_BLC, std::int64_t block);
   // Logits of scale k alone, appending to the cache; input undefined for scale 0. [B, p_k^2, V]
   at::Tensor forward_scale(const at::Tensor& labels_B, const at::Tensor& input_BTE, std::int64_t scale,
                            KvCache& cache);

@@ -1,6 +1,8 @@
 #include "distill/tasks/var_task.h"
 
 #include "distill/metrics/token_metrics.h"
+#include "quant/progressive.h"
+#include "quant/requantise.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -43,9 +45,24 @@ const at::Tensor& VarTask::weights_of(std::int64_t batch_size, at::Device device
   return weights_T_;
 }
 
-LossTerms VarTask::loss(const data::Batch& batch) {
+Restart VarTask::begin_step(std::int64_t step) {
+  if (!quant::changes_at(options_.quant, step)) {
+    return {};
+  }
+  const quant::QuantConfig config = quant::config_at(options_.quant, step);
+  return {quant::change_specs(*student_, config), "quant.progressive: weights have " +
+                                                      std::to_string(*config.weights.num_bits) +
+                                                      " bits from here on, with new scales"};
+}
+
+TokenInput VarTask::training_input(const data::Batch& batch) {
   TokenInput input = preparer_.prepare(batch);
   input.labels_B = drop_labels(batch, options_.seed, options_.label_drop, student_->shape().num_classes);
+  return input;
+}
+
+LossTerms VarTask::loss(const data::Batch& batch) {
+  const TokenInput input = training_input(batch);
   TokenBatch tokens;
   if (learns_from_teacher()) {  // first: its activations are gone before the student's are kept for backward
     tokens.teacher_TV = flatten_tokens(teacher_->logits(input.labels_B, input.var_input_BLE));
@@ -59,13 +76,11 @@ LossTerms VarTask::loss(const data::Batch& batch) {
 
 void VarTask::run_blocks(const data::Batch& batch, std::int64_t blocks) {
   const at::NoGradGuard no_grad;
-  const TokenInput input = preparer_.prepare(batch);
-  const at::Tensor labels_B =
-      drop_labels(batch, options_.seed, options_.label_drop, student_->shape().num_classes);
+  const TokenInput input = training_input(batch);
   if (blocks > student_->shape().depth) {
-    student_->forward(labels_B, input.var_input_BLE);
+    student_->forward(input.labels_B, input.var_input_BLE);
   } else {
-    student_->forward_blocks(labels_B, input.var_input_BLE, blocks);
+    student_->forward_blocks(input.labels_B, input.var_input_BLE, blocks);
   }
 }
 

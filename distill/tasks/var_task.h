@@ -19,6 +19,7 @@ struct VarTaskOptions {
   std::uint64_t seed = 0;
   double label_drop = 0.0;
   std::vector<double> scale_weights;  // of each scale's tokens in the loss; empty: all 1
+  quant::QuantConfig quant = {};      // its progressive widths
 };
 
 // Weights of the tokens of a batch, float32 [batch * L], that sum to 1: each token has the weight of its
@@ -38,10 +39,13 @@ class VarTask : public Task {
   quant::Statistics evaluate(const data::Batch& batch) final;
   std::vector<std::pair<std::string, double>> report(const quant::Statistics& merged) const final;
   std::int64_t tokens_per_sample() const final;
+  Restart begin_step(std::int64_t step) final;  // other widths, where quant.progressive has them
 
   // Runs the samples of a batch through the student's first `blocks` blocks, with one more also through its
   // head; labels are dropped as in training. No graph.
   void run_blocks(const data::Batch& batch, std::int64_t blocks);
+  // What the student's forward takes for the samples of a batch, labels dropped as in training.
+  TokenInput training_input(const data::Batch& batch);
   Var& student() { return *student_; }
   // float32 [B, L, V] of the samples of a batch, without label drop. No graph.
   at::Tensor student_logits(const data::Batch& batch);

@@ -65,8 +65,8 @@ int quantise(const Request& request) {
     throw data::InputError("quant.method: " + std::string(data::enum_name(config.quant.method)) +
                                " is not a post-training method",
                            "ptq takes no training step",
-                           "set quant.method to rtn, gptq, awq, hqq or omniquant, or use 'bitlaw train' for "
-                           "ste and lsq");
+                           "set quant.method to rtn, gptq, awq, hqq, omniquant or block_ap, or use 'bitlaw "
+                           "train' for ste, lsq and e2e_qp");
   }
   if (config.model.init == "random") {
     throw data::InputError("model.init: random", "there is nothing worth quantising in random weights",

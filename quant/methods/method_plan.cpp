@@ -37,6 +37,19 @@ void check_omniquant(const QuantConfig& config, const QuantSpec& spec) {
   }
 }
 
+void check_scale_search(const QuantConfig& config, const QuantSpec& spec) {
+  if (config.scale_search != ScaleSearch::lsq && config.scale_search != ScaleSearch::lsq_plus) {
+    return;
+  }
+  if (spec.fields().type != NumberType::integer || !spec.fields().symmetric ||
+      spec.fields().scale_dtype == ScaleType::e8m0) {
+    throw InputError("scale_search: " + std::string(data::enum_name(config.scale_search)) + " with spec " +
+                         spec.to_string(),
+                     "LSQ and LSQ+ state first scales of symmetric integers; e8m0 has a rule of its own",
+                     "use scale_search: mse or absmax, or symmetric integers");
+  }
+}
+
 void check_rotation(const QuantSpec& spec) {
   const std::int64_t block = spec.fields().group_size;
   if (spec.fields().strategy != Strategy::group || block < 2 ||
@@ -51,7 +64,11 @@ void check_rotation(const QuantSpec& spec) {
 
 bool is_post_training(Method method) {
   return method == Method::rtn || method == Method::gptq || method == Method::awq || method == Method::hqq ||
-         method == Method::omniquant;
+         method == Method::omniquant || method == Method::block_ap;
+}
+
+bool has_learned_scales(Method method) {
+  return method == Method::lsq || method == Method::e2e_qp;
 }
 
 bool has_transform(const QuantConfig& config, TransformKind kind) {
@@ -69,9 +86,15 @@ bool is_calibrated(const QuantConfig& config) {
 
 LayerPlan layer_plan(const QuantConfig& config, const QuantSpec& spec, std::int64_t in_features) {
   LayerPlan plan;
-  plan.group_index = config.method == Method::gptq && config.calibration.act_order &&
-                     !config.calibration.static_groups && spec.groups(in_features) > 1;
-  plan.input_multiplier = config.method == Method::awq || has_transform(config, TransformKind::smooth);
+  const bool frozen = config.method == Method::e2e_qp;
+  const bool ordered = config.method == Method::gptq && config.calibration.act_order &&
+                       !config.calibration.static_groups && spec.groups(in_features) > 1;
+  plan.group_index = ordered || (frozen && spec.fields().strategy == Strategy::group);
+  plan.input_multiplier =
+      frozen || config.method == Method::awq || has_transform(config, TransformKind::smooth);
+  if (config.method == Method::lsq && spec.has_zero_point()) {
+    plan.zero_points = config.zero_points;
+  }
   plan.hadamard_block = has_transform(config, TransformKind::hadamard) ? spec.fields().group_size : 0;
   return plan;
 }
@@ -80,10 +103,15 @@ void check_transforms(const QuantConfig& config) {
   if (config.transforms.empty()) {
     return;
   }
-  if (!is_post_training(config.method)) {
+  if (!is_post_training(config.method) && config.method != Method::e2e_qp) {
     throw InputError("quant.transforms with quant.method: " + std::string(data::enum_name(config.method)),
                      "layers are transformed when their final codes are made, not in training",
                      "remove quant.transforms, or use a post-training method");
+  }
+  if (config.method == Method::block_ap) {
+    throw InputError("quant.transforms with quant.method: block_ap",
+                     "the layers of a block are trained together, each for its input as it comes",
+                     "remove quant.transforms, or use rtn, gptq or hqq");
   }
   if (config.method == Method::awq) {
     throw InputError(
@@ -99,6 +127,7 @@ void check_transforms(const QuantConfig& config) {
 }
 
 void check_method(const QuantConfig& config, const QuantSpec& spec) {
+  check_scale_search(config, spec);
   if (config.method == Method::hqq) {
     check_hqq(config, spec);
   }

@@ -15,14 +15,18 @@ struct LayerPlan {
   bool group_index = false;       // GPTQ's groups follow the order of rounding
   bool input_multiplier = false;  // smooth or AWQ
   std::int64_t hadamard_block = 0;
+  ZeroPointTraining zero_points = ZeroPointTraining::fixed;
 };
+// e2e_qp takes over whatever a run or a file has, so its layers have room for all of it.
 LayerPlan layer_plan(const QuantConfig& config, const QuantSpec& spec, std::int64_t in_features);
 
 bool is_post_training(Method method);
+bool has_learned_scales(Method method);  // lsq, e2e_qp: the state is log_scale
 bool has_transform(const QuantConfig& config, TransformKind kind);
 // Whether the method or a transform needs to know the layers' inputs.
 bool needs_calibration(const QuantConfig& config);
-// Whether codes come from quantise_layer (post_training.h), not from the quantizers' own rounding.
+// Whether codes come from a walk over the layers (post_training.h, or block by block), not from the
+// quantizers' own rounding.
 bool is_calibrated(const QuantConfig& config);
 
 // InputError: transforms that the method cannot have.

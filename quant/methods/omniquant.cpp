@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "quant/methods/adam.h"
 #include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
@@ -13,30 +14,6 @@ namespace bitlaw::quant {
 namespace {
 
 constexpr double kFirstLogit = 4.0;
-
-// AdamW without decay, of one tensor.
-class Adam {
- public:
-  Adam(const at::Tensor& like, double learning_rate)
-      : learning_rate_(learning_rate), mean_(at::zeros_like(like)), square_(at::zeros_like(like)) {}
-
-  void step(const at::Tensor& parameter, const at::Tensor& gradient) {
-    constexpr double kBeta1 = 0.9;
-    constexpr double kBeta2 = 0.999;
-    constexpr double kEps = 1e-8;
-    ++count_;
-    mean_.mul_(kBeta1).add_(gradient, 1.0 - kBeta1);
-    square_.mul_(kBeta2).addcmul_(gradient, gradient, 1.0 - kBeta2);
-    const at::Tensor mean = mean_ / (1.0 - std::pow(kBeta1, count_));
-    const at::Tensor square = square_ / (1.0 - std::pow(kBeta2, count_));
-    parameter.sub_(mean / (square.sqrt() + kEps), learning_rate_);
-  }
-
- private:
-  double learning_rate_;
-  int count_ = 0;
-  at::Tensor mean_, square_;
-};
 
 // The ends of every group's range [out, groups, 1] and what is learned of them.
 struct Clipping {
@@ -118,8 +95,8 @@ LayerCodes omniquant(const at::Tensor& weight, const InputStatistics& inputs, co
   const at::Tensor w_OGI = w.view({layout.out, layout.groups, layout.width});
   const at::Tensor gram = (inputs.gram / (inputs.count * static_cast<double>(layout.out))).to(at::kFloat);
   const Clipping clipping = first_clipping(w_OGI, spec.fields().symmetric);
-  Adam gamma_steps(clipping.gamma, options.learning_rate);
-  Adam beta_steps(clipping.beta, options.learning_rate);
+  Adam gamma_steps(clipping.gamma);
+  Adam beta_steps(clipping.beta);
   LayerCodes best;
   double least = std::numeric_limits<double>::infinity();
   for (std::int64_t step = -1; step < options.steps; ++step) {  // -1: the unclipped range
@@ -137,9 +114,9 @@ LayerCodes omniquant(const at::Tensor& weight, const InputStatistics& inputs, co
     if (step >= 0) {
       const Gradients found =
           gradients_of(product.mul_(2.0).view(w_OGI.sizes()), w_OGI, codes, clipping, spec);
-      gamma_steps.step(clipping.gamma, found.gamma);
+      gamma_steps.step(clipping.gamma, found.gamma, options.learning_rate);
       if (found.beta.defined()) {
-        beta_steps.step(clipping.beta, found.beta);
+        beta_steps.step(clipping.beta, found.beta, options.learning_rate);
       }
     }
   }

@@ -14,8 +14,8 @@ import tempfile
 
 def reader_of(document):
     blocks = re.findall(r"^```python\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    if len(blocks) != 1 or len(blocks[0].splitlines()) > 10:
-        sys.exit("docs/formats.md must hold one block of Python, of at most ten lines")
+    if len(blocks) != 1 or len(blocks[0].splitlines()) > 30:
+        sys.exit("docs/formats.md must hold one block of Python, of at most thirty lines")
     names = {}
     exec(compile(blocks[0], "docs/formats.md", "exec"), names)
     return names

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "tests/quant/toy_model.h"
+#include "tests/support/temporary_folder.h"
 
 namespace bitlaw::quant {
 namespace {
@@ -88,6 +91,51 @@ TEST(CountBits, OfAPackedModelIsThatOfTheModel) {
     EXPECT_EQ(packed.rest_values, live.rest_values);
     EXPECT_EQ(packed.rest_bits, live.rest_bits);
   }
+}
+
+// GPTQ with act-order in groups, behind a multiplier: as the file stores them, 32 bits for each input and
+// each.
+TEST(CountBits, ScatteredGroupsAndInputMultipliers) {
+  ToyModel model;
+  QuantConfig config = config_of(4);
+  config.method = Method::gptq;
+  config.calibration.act_order = true;
+  config.transforms = {TransformKind::smooth};
+  config.weights.group_size = 32;
+  prepare(model, config, ScaleInit::left_for_load);
+  const std::int64_t inputs = 2 * (64 + 128 + 64);
+  BitCount live = count_bits(model, RestType::bfloat16);
+  EXPECT_EQ(live.input_bits, 32 * inputs);  // multipliers of 1 are not stored
+  for (const auto& [name, linear] : linear_layers(model)) {
+    if (linear->weight_quantizer()) {
+      linear->weight_quantizer()->named_buffers()["input_multiplier"].fill_(0.5);
+    }
+  }
+  live = count_bits(model, RestType::bfloat16);
+  EXPECT_EQ(live.input_bits, 2 * 32 * inputs);
+  EXPECT_EQ(live.model_bits(),
+            live.code_bits + live.scale_bits + live.zero_point_bits + live.input_bits + live.rest_bits);
+  EXPECT_DOUBLE_EQ(live.bits_per_weight(), 4.5 + 2.0 * 32.0 * static_cast<double>(inputs) / kBlockWeights);
+  PackedModel packed = pack_model(model, RestType::bfloat16);
+  EXPECT_EQ(count_bits(packed).input_bits, live.input_bits);
+  EXPECT_EQ(count_bits(packed).model_bits(), live.model_bits());
+  const test::TemporaryFolder folder;
+  const auto size_of = [&](const std::string& name) {
+    packed.attributes.clear();
+    write_native(folder / name, packed);
+    return static_cast<double>(std::filesystem::file_size(folder / name));
+  };
+  const double with = size_of("with.h5");
+  const double theory = static_cast<double>(live.model_bits()) / 8;
+  EXPECT_GE(with, theory);
+  EXPECT_LE(with, 1.01 * theory + 65536);
+  for (auto& [name, weight] : packed.weights) {
+    weight.group_index.clear();
+    weight.input_multiplier.clear();
+  }
+  const double grown = with - size_of("without.h5");
+  EXPECT_GE(grown, static_cast<double>(live.input_bits) / 8);
+  EXPECT_LE(grown, static_cast<double>(live.input_bits) / 8 + 12 * 1024);  // the headers of 12 more tensors
 }
 
 TEST(CountBits, WithoutQuantisationEverythingIsRest) {

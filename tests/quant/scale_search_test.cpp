@@ -42,6 +42,23 @@ TEST(ScaleSearch, AbsmaxByHand) {
   EXPECT_NE(real.zero_point, std::nearbyint(real.zero_point));
 }
 
+TEST(ScaleSearch, LsqAndLsqPlusByHand) {
+  const std::vector<float> w = {0.5F, -3.0F, 1.5F, 0.0F};  // mean |w| 1.25, mean -0.25, variance 2.8125
+  const auto lsq = [&](const char* text) { return find(w, text, ScaleSearch::lsq).scale; };
+  const auto plus = [&](const char* text) { return find(w, text, ScaleSearch::lsq_plus).scale; };
+  EXPECT_FLOAT_EQ(lsq("int4.g4.sym.float32"), static_cast<float>(2.5 / std::sqrt(7.0)));
+  EXPECT_FLOAT_EQ(lsq("int2.g4.sym.float32"), 2.5F);
+  EXPECT_FLOAT_EQ(lsq("int2h.g4.sym.float32"), static_cast<float>(2.5 / std::sqrt(1.5)));
+  const double reach = 0.25 + 3.0 * std::sqrt(2.8125);  // |mean - 3 sigma|
+  EXPECT_FLOAT_EQ(plus("int4.g4.sym.float32"), static_cast<float>(reach / 8));
+  EXPECT_FLOAT_EQ(plus("int8.g4.sym.float32"), static_cast<float>(reach / 128));
+  EXPECT_EQ(plus("int4.g4.sym"), round_to(static_cast<float>(reach / 8), ScaleType::float16));
+  EXPECT_EQ(find(std::vector<float>(4, 0.0F), "int4.g4.sym", ScaleSearch::lsq).scale, 0x1p-14F);
+  const std::vector<float> up = {-0.5F, 3.0F, -1.5F, 0.0F};  // |mean + 3 sigma| is the larger one
+  EXPECT_FLOAT_EQ(find(up, "int4.g4.sym.float32", ScaleSearch::lsq_plus).scale,
+                  static_cast<float>(reach / 8));
+}
+
 TEST(ScaleSearch, ZerosGetTheSmallestScale) {
   const std::vector<float> zeros(32, 0.0F);
   for (const ScaleSearch search : {ScaleSearch::absmax, ScaleSearch::mse}) {

@@ -52,6 +52,19 @@ TEST(Ema, AveragesWhatShapesTheForward) {
   EXPECT_EQ(model.weight[0].item<float>(), 2.0F);
 }
 
+TEST(Ema, BeginsAnewWithWhatWasReplaced) {
+  Model model;
+  Ema ema(model, 0.5);
+  {
+    const at::NoGradGuard no_grad;
+    model.weight.fill_(3.0);
+    model.level.fill_(7.0);
+  }
+  ema.restart({"level"});
+  EXPECT_EQ(ema.averages().at("level")[1].item<float>(), 7.0F);
+  EXPECT_EQ(ema.averages().at("weight")[0].item<float>(), 1.0F);
+}
+
 TEST(Ema, ContinuesFromWhatIsLoaded) {
   Model model;
   Ema ema(model, 0.5);

@@ -125,6 +125,19 @@ TEST(AdamW, ContinuesFromItsStateToTheBit) {
   }
 }
 
+TEST(AdamW, ForgetsTheMomentsOfWhatWasReplaced) {
+  auto parameters = three_parameters();
+  AdamW optimizer(parameters, config());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i].tensor.mutable_grad() = gradient_of(0, i);
+  }
+  optimizer.update(0, 1.0, 1.0);
+  optimizer.forget({parameters[2].name, "of nobody"});
+  for (const auto& [name, moment] : optimizer.state()) {
+    EXPECT_EQ(moment.eq(0).all().item<bool>(), name.ends_with(parameters[2].name)) << name;
+  }
+}
+
 TEST(AdamW, StateThatDoesNotFitIsNamed) {
   auto parameters = three_parameters();
   AdamW optimizer(parameters, config());

@@ -1,6 +1,9 @@
 // Specs and rules of the quant section.
+#include <algorithm>
+
 #include "data/formats/input_error.h"
 #include "quant/methods/method_plan.h"
+#include "quant/progressive.h"
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
 
@@ -37,6 +40,7 @@ void check_unused(const quant::QuantConfig& quant, Problems& problems) {
   unused(quant.activations.has_value(), "quant.activations");
   unused(!quant.ignore.empty(), "quant.ignore");
   unused(!quant.overrides.empty(), "quant.overrides");
+  unused(!quant.progressive.num_bits.empty(), "quant.progressive");
 }
 
 void check_weights(const quant::QuantConfig& quant, Problems& problems) {
@@ -79,6 +83,35 @@ void check_rules(const quant::QuantConfig& quant, Problems& problems) {
   }
 }
 
+void check_zero_points(const quant::QuantConfig& quant, Problems& problems) {
+  if (quant.zero_points == quant::ZeroPointTraining::learned && quant.method != Method::lsq) {
+    problems.add(
+        "quant.zero_points: learned with quant.method: " + std::string(data::enum_name(quant.method)),
+        quant.method == Method::block_ap ? "it trains zero points in any case"
+                                         : "only lsq trains them with its scales",
+        "remove quant.zero_points, or use method: lsq");
+    return;
+  }
+  const auto asymmetric = [](const quant::SpecConfig& spec) { return spec.symmetric == false; };
+  const bool any =
+      asymmetric(quant.weights) || std::any_of(quant.overrides.begin(), quant.overrides.end(),
+                                               [&](const auto& rule) { return asymmetric(rule.weights); });
+  if (quant.zero_points == quant::ZeroPointTraining::learned && !any) {
+    problems.add("quant.zero_points: learned without symmetric: false",
+                 "symmetric numbers have no zero point, so it would be ignored",
+                 "set quant.weights.symmetric: false, or remove quant.zero_points");
+  }
+}
+
+void check_frozen_codes(const RunConfig& config, Problems& problems) {
+  if (config.quant.method == Method::e2e_qp &&
+      (config.model.init == "random" || config.model.init == "teacher")) {
+    problems.add("quant.method: e2e_qp with model.init: " + config.model.init,
+                 "it trains the scales of codes that are there",
+                 "name a run of 'bitlaw ptq' (such as method: block_ap), or an export of one");
+  }
+}
+
 }  // namespace
 
 void check_quant(const RunConfig& config, Problems& problems) {
@@ -90,6 +123,10 @@ void check_quant(const RunConfig& config, Problems& problems) {
   check_rules(config.quant, problems);
   check_spec(
       "quant", [&] { quant::check_transforms(config.quant); }, problems);
+  check_spec(
+      "quant", [&] { quant::check_progressive(config.quant, config.train.max_steps); }, problems);
+  check_zero_points(config.quant, problems);
+  check_frozen_codes(config, problems);
   if (quant::is_post_training(config.quant.method) && config.train.max_steps > 0) {
     problems.add("quant.method: " + std::string(data::enum_name(config.quant.method)) +
                      " with train.max_steps: " + std::to_string(config.train.max_steps),

@@ -217,8 +217,11 @@ TEST(RoleOf, FollowsNameAndShape) {
   const at::Tensor matrix = at::zeros({2, 2});
   EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight", matrix), ParameterRole::weight);
   EXPECT_EQ(role_of("word_embed.weight", matrix), ParameterRole::weight);
-  EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight_quantizer.log_scale", matrix),
-            ParameterRole::quantizer_scale);
+  for (const std::string name : {"log_scale", "log_scale_negative", "learned_zero_point"}) {
+    EXPECT_EQ(role_of("blocks.0.attn.mat_qkv.weight_quantizer." + name, matrix),
+              ParameterRole::quantizer_scale)
+        << name;
+  }
   for (const char* name : {"pos_start", "pos_1LC", "lvl_embed.weight", "class_emb.weight",
                            "blocks.1.attn.scale_mul_1H11", "blocks.1.ada_gss", "quantize.embedding.weight"}) {
     EXPECT_EQ(role_of(name, matrix), ParameterRole::no_decay) << name;

@@ -132,6 +132,33 @@ TEST(Check, QuantisationThatIsIgnored) {
               ElementsAre(HasSubstr("quant.weights: weights with dynamic")));
 }
 
+TEST(Check, PhasesOfQuantisedTraining) {
+  EXPECT_THAT(
+      problems_with({"quant.progressive={num_bits: [8, 4], steps: [20, 40]}", "quant.weights.num_bits=3"}),
+      IsEmpty());
+  EXPECT_THAT(
+      problems_with({"quant.progressive={num_bits: [8, 4], steps: [20, 100]}", "quant.weights.num_bits=3"}),
+      ElementsAre(HasSubstr("steps: [20, 100] with train.max_steps: 100")));
+  EXPECT_THAT(problems_with({"quant.method=none", "quant.weights={num_bits: none, group_size: none}",
+                             "quant.progressive={num_bits: [8], steps: [20]}"}),
+              testing::Contains(HasSubstr("quant.progressive is given with quant.method: none")));
+  EXPECT_THAT(problems_with({"quant.method=e2e_qp"}),
+              ElementsAre(HasSubstr("quant.method: e2e_qp with model.init: random")));
+  EXPECT_THAT(problems_with({"quant.method=e2e_qp", "model.init=runs/ptq"}), IsEmpty());
+  EXPECT_THAT(problems_with({"quant.zero_points=learned"}),
+              ElementsAre(HasSubstr("learned without symmetric: false")));
+  EXPECT_THAT(problems_with({"quant.zero_points=learned", "quant.weights.symmetric=false"}), IsEmpty());
+  EXPECT_THAT(
+      problems_with({"quant.zero_points=learned", "quant.weights.symmetric=false", "quant.method=ste"}),
+      ElementsAre(HasSubstr("quant.zero_points: learned with quant.method: ste")));
+  EXPECT_THAT(problems_with({"quant.scale_search=lsq_plus"}), IsEmpty());
+  EXPECT_THAT(problems_with({"quant.scale_search=lsq", "quant.weights.symmetric=false"}),
+              ElementsAre(AllOf(HasSubstr("scale_search: lsq with spec"), HasSubstr("asym"))));
+  EXPECT_THAT(problems_with({"quant.method=block_ap", "quant.transforms=[smooth]", "train.max_steps=0",
+                             "schedule.warmup_steps=0"}),
+              ElementsAre(HasSubstr("quant.transforms with quant.method: block_ap")));
+}
+
 TEST(Check, LossesThatCollapseOrVanish) {
   EXPECT_THAT(problems_with({"distill={head: reverse, tail: forward, norm: naive}"}),
               ElementsAre(AllOf(HasSubstr("head: reverse, tail: forward, norm: naive"), HasSubstr("0.95"),

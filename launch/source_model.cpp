@@ -1,0 +1,91 @@
+// A loaded model as values for a task: states, codes and what they are of.
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "launch/model_source.h"
+#include "quant/containers/model_state.h"
+#include "quant/prepare.h"
+
+namespace bitlaw::launch {
+namespace {
+
+constexpr std::string_view kQuantizerMember = ".weight_quantizer.";
+
+std::map<std::string, quant::QuantSpec> specs_of(const LoadedModel& loaded) {
+  std::map<std::string, quant::QuantSpec> specs;
+  if (loaded.packed) {
+    for (const auto& [name, weight] : loaded.packed->weights) {
+      specs.emplace(name, weight.spec);
+    }
+  }
+  for (const auto& [name, linear] : quant::linear_layers(*loaded.model)) {
+    if (linear->weight_quantizer()) {
+      specs.emplace(name, linear->weight_quantizer()->spec());
+    }
+  }
+  return specs;
+}
+
+distill::State masters_of(torch::nn::Module& model) {
+  distill::State masters;
+  for (const auto& [name, tensor] : quant::state_of(model, quant::StateScope::deployed)) {
+    if (name.find(kQuantizerMember) == std::string::npos) {
+      masters[name] = tensor;
+    }
+  }
+  for (const auto& [name, linear] : quant::linear_layers(model)) {
+    if (linear->weight_quantizer() && linear->weight_quantizer()->has_frozen_codes()) {
+      masters[name + ".weight"] = linear->effective_weight().detach();
+    }
+  }
+  return masters;
+}
+
+std::map<std::string, quant::PackedTensor> codes_of(const LoadedModel& loaded) {
+  return loaded.packed ? loaded.packed->weights
+                       : quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype).weights;
+}
+
+// A layer without quantizer has no input transform either: its weight is for the input as it comes.
+void undo_input_transforms(torch::nn::Module& model, distill::State& state) {
+  for (const auto& [name, linear] : quant::linear_layers(model)) {
+    const quant::InputTransform transform = linear->input_transform();
+    if (!transform.is_identity()) {
+      at::Tensor& weight = state.at(name + ".weight");
+      weight = transform.undone(weight);
+    }
+  }
+}
+
+distill::State deployed_state(const LoadedModel& loaded) {
+  if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
+    return quant::state_of(*loaded.model, quant::StateScope::deployed);
+  }
+  const ModelOrigin& origin = loaded.origin;
+  const auto plain = distill::make_model(origin.config.model, origin.config.model.vq, origin.num_classes);
+  quant::load_packed(*plain, quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype));
+  return quant::state_of(*plain, quant::StateScope::deployed);
+}
+
+}  // namespace
+
+distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use) {
+  const LoadedModel loaded = load_model(path, wish);
+  distill::SourceModel source;
+  source.origin = path.string();
+  source.config = loaded.origin.config.model;
+  source.parameter_hash = loaded.origin.parameter_hash;
+  source.num_classes = loaded.origin.num_classes;
+  source.tokenizer = loaded.origin.tokenizer;
+  source.tokenizer_hash = loaded.origin.tokenizer_hash;
+  source.specs = specs_of(loaded);
+  source.state = use == SourceUse::deployed ? deployed_state(loaded) : masters_of(*loaded.model);
+  if (use == SourceUse::codes) {
+    source.weights = codes_of(loaded);
+  }
+  undo_input_transforms(*loaded.model, source.state);
+  return source;
+}
+
+}  // namespace bitlaw::launch

@@ -1,0 +1,103 @@
+#include "quant/progressive.h"
+
+#include <algorithm>
+#include <string>
+
+#include "data/formats/input_error.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+using data::InputError;
+
+void raise_width(SpecConfig& weights, std::int64_t num_bits) {
+  if (weights.num_bits) {
+    weights.num_bits = std::max(*weights.num_bits, num_bits);
+  }
+}
+
+std::string text_of(const std::vector<std::int64_t>& numbers) {
+  std::string text;
+  for (const std::int64_t number : numbers) {
+    text.append(text.empty() ? "[" : ", ").append(std::to_string(number));
+  }
+  return text.append(text.empty() ? "[]" : "]");
+}
+
+void check_lists(const ProgressiveConfig& progressive, std::int64_t last_width) {
+  std::vector<std::int64_t> widths = progressive.num_bits;
+  widths.push_back(last_width);
+  if (progressive.num_bits.size() != progressive.steps.size()) {
+    throw InputError("progressive: num_bits " + text_of(progressive.num_bits) + " with steps " +
+                         text_of(progressive.steps),
+                     "each width has the step at which it ends", "give two lists of the same length");
+  }
+  if (std::adjacent_find(widths.begin(), widths.end(), std::less_equal<>()) != widths.end()) {
+    throw InputError("progressive.num_bits: " + text_of(progressive.num_bits) + " before num_bits " +
+                         std::to_string(last_width),
+                     "widths are lowered step by step",
+                     "give falling widths, all above quant.weights.num_bits");
+  }
+  const auto& steps = progressive.steps;
+  if (std::adjacent_find(steps.begin(), steps.end(), std::greater_equal<>()) != steps.end()) {
+    throw InputError("progressive.steps: " + text_of(steps), "each width ends after the one before it",
+                     "give rising steps");
+  }
+}
+
+}  // namespace
+
+QuantConfig config_at(const QuantConfig& config, std::int64_t step) {
+  QuantConfig result = config;
+  result.progressive = {};
+  const auto& steps = config.progressive.steps;
+  const auto end = std::upper_bound(steps.begin(), steps.end(), step);
+  if (end != steps.end()) {
+    const std::int64_t width = config.progressive.num_bits.at(static_cast<std::size_t>(end - steps.begin()));
+    raise_width(result.weights, width);
+    for (OverrideConfig& rule : result.overrides) {
+      raise_width(rule.weights, width);
+    }
+  }
+  return result;
+}
+
+bool changes_at(const QuantConfig& config, std::int64_t step) {
+  const auto& steps = config.progressive.steps;
+  return std::find(steps.begin(), steps.end(), step) != steps.end();
+}
+
+void check_progressive(const QuantConfig& config, std::int64_t max_steps) {
+  const ProgressiveConfig& progressive = config.progressive;
+  if (progressive.num_bits.empty() && progressive.steps.empty()) {
+    return;
+  }
+  if (config.method != Method::lsq && config.method != Method::ste) {
+    throw InputError("progressive with method: " + std::string(data::enum_name(config.method)),
+                     config.method == Method::e2e_qp
+                         ? "its codes are frozen, and so is their width"
+                         : "the width changes between the steps of a training through codes",
+                     "remove quant.progressive, or use method: lsq or ste");
+  }
+  if (!config.weights.num_bits || config.weights.format) {
+    throw InputError("progressive without weights.num_bits",
+                     "a format or ternary numbers have one width, which cannot be lowered to",
+                     "give num_bits (with type: float it chooses the format), or remove quant.progressive");
+  }
+  check_lists(progressive, *config.weights.num_bits);
+  if (progressive.steps.back() >= max_steps) {
+    throw InputError("progressive.steps: " + text_of(progressive.steps) +
+                         " with train.max_steps: " + std::to_string(max_steps),
+                     "quant.weights.num_bits would never be trained", "end the last width earlier");
+  }
+  for (std::size_t i = 0; i < progressive.steps.size(); ++i) {
+    const QuantConfig wide = config_at(config, progressive.steps[i] - 1);
+    weight_spec(wide.weights);
+    for (const OverrideConfig& rule : wide.overrides) {
+      weight_spec(rule.weights, wide.weights);
+    }
+  }
+}
+
+}  // namespace bitlaw::quant

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Phases of quantised training with the real program: block-wise training, then scales alone on frozen codes; widths
+that fall while a run trains; starts from models that are quantised otherwise, which are refused.
+
+usage: quantised_phases.py BITLAW MPIEXEC
+"""
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+
+program = Program(*sys.argv[1:3])
+RUN_AGAIN = 75
+
+TOKENIZER = TINY_TOKENIZER + "data: {train: images/train, validation: images/test}\n"
+TEACHER = """
+run: {name: teacher, seed: 1}
+task: {kind: pretrain}
+data: {train: tokens/train, validation: tokens/test}
+tokenizer: {from: runs/tokenizer}
+model: {family: var, depth: 2, width: 32, num_heads: 2, ada_lin_gamma: 0.5}
+train: {global_batch_size: 8, micro_batch_size: 4, max_steps: 4, ema_decay: 0.9, precision: fp32}
+checkpoint: {interval: 1, keep_last: 20}
+eval: {samples: 8, micro_batch_size: 4}
+"""
+STUDENT = TEACHER.replace("name: teacher", "name: student").replace("kind: pretrain", "kind: distill") + """
+distill: {teacher: runs/teacher, loss: forward_kl}
+quant: {method: lsq, weights: {num_bits: 3, group_size: 16}, ignore: [head]}
+"""
+BLOCKS = ["quant.method=block_ap", "quant.weights.symmetric=false", "model.init=teacher", "quant.calibration.samples=8",
+          "quant.calibration.block_batch_size=4", "quant.calibration.block_lr=1e-3",
+          "quant.calibration.block_scale_lr=1e-2"]
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit(f"FAILED: {message}")
+
+
+def run(*arguments, code=0, ranks=0):
+    done = program.run(*arguments, ranks=ranks)
+    check(done.returncode == code, f"{arguments} gave {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def refuse(*arguments, parts):
+    text = run(*arguments, code=2)
+    for part in parts:
+        check(part in text, f"{arguments}: the message lacks {part!r}:\n{text}")
+
+
+def inspect(path):
+    return json.loads(run("inspect", path, "--json"))
+
+
+def export(source, out):
+    """Codes, zero points and scales of every layer of the file, which has been proved equal to the run."""
+    run("export", source, "--out", out)
+    run("verify", f"{out}/model.h5", "--against", source)
+    with h5py.File(f"{out}/model.h5") as file:
+        return {name: {member: group[member][...] for member in group} | {"num_bits": int(group.attrs["num_bits"])}
+                for name, group in file["weights"].items()}
+
+
+def same(a, b, *members):
+    return a.keys() == b.keys() and all(
+        (member in a[name]) == (member in b[name]) and
+        (member not in a[name] or np.array_equal(a[name][member], b[name][member])) for name in a for member in members)
+
+
+def prepare():
+    write_idx("raw", "train", 64, 16)
+    write_idx("raw", "t10k", 16, 16)
+    for name, text in (("tokenizer", TOKENIZER), ("teacher", TEACHER), ("student", STUDENT)):
+        Path(f"{name}.yaml").write_text(text)
+    for split in ("train", "test"):
+        run("data", "import", "raw", "--split", split, "--out", f"images/{split}")
+    run("train", "-c", "tokenizer.yaml")
+    for split in ("train", "test"):
+        run("data", "tokenize", "--tokenizer", "runs/tokenizer", "--in", f"images/{split}", "--out", f"tokens/{split}")
+    run("train", "-c", "teacher.yaml")
+
+
+def train_scales(source, name, *options):
+    """E2E-QP on the codes of `source`, interrupted and resumed; returns the exported layers."""
+    arguments = ["train", "-c", "student.yaml", "quant.method=e2e_qp", f"model.init={source}", "optim.lr=0.02", *options]
+    run(*arguments, f"run.name={name}", "--stop-at", "2", code=RUN_AGAIN)
+    run(*arguments, f"run.name={name}")
+    run(*arguments, f"run.name={name}-undisturbed")
+    check(inspect(f"runs/{name}")["state_hash"] == inspect(f"runs/{name}-undisturbed")["state_hash"],
+          f"{name}: the resumed run differs from the undisturbed one")
+    run("export", f"runs/{name}", "--ema", "--out", f"averages/{name}")
+    run("verify", f"averages/{name}/model.h5", "--against", f"runs/{name}")
+    return export(f"runs/{name}", f"exports/{name}")
+
+
+def efficient_qat():
+    text = run("ptq", "-c", "student.yaml", "run.name=blocks", *BLOCKS, ranks=2)
+    check("block-wise training" in text and "blocks.1 " in text, f"no table of blocks:\n{text}")
+    first = export("runs/blocks", "exports/blocks")
+    asymmetric = "quant.weights.symmetric=false"
+    last = train_scales("runs/blocks", "scales", asymmetric)
+    check(same(first, last, "codes", "zero_point", "num_bits"), "E2E-QP changed codes or zero points")
+    check(not same(first, last, "scale"), "E2E-QP did not train the scales")
+    check(inspect("runs/blocks")["model_bits"] == inspect("runs/scales")["model_bits"], "E2E-QP changed the size")
+    # From the file alone, it is the same run.
+    from_file = train_scales("exports/blocks", "scales-of-file", asymmetric)
+    check(same(first, from_file, "codes", "zero_point"), "E2E-QP from an export changed codes")
+    run("ptq", "-c", "student.yaml", "run.name=ordered", "quant.method=gptq", "quant.calibration.act_order=true",
+        "quant.transforms=[smooth]", "quant.calibration.samples=16", "model.init=teacher")
+    ordered = export("runs/ordered", "exports/ordered")
+    check(any("group_index" in layer for layer in ordered.values()) and
+          any("input_transform" in layer for layer in ordered.values()), "nothing is scattered or multiplied")
+    tuned = train_scales("runs/ordered", "scales-of-ordered")
+    check(same(ordered, tuned, "codes", "group_index", "input_transform"), "E2E-QP lost groups or multipliers")
+    refuse("train", "-c", "student.yaml", "run.name=fresh", "quant.method=e2e_qp", "model.init=runs/blocks",
+           parts=["int3.g16.asym", "int3.g16.sym", "runs/blocks"])
+    refuse("train", "-c", "student.yaml", "run.name=fresh", "quant.method=e2e_qp", "model.init=runs/teacher",
+           parts=["runs/teacher", "bitlaw ptq"])
+
+
+def progressive():
+    arguments = ["train", "-c", "student.yaml", "quant.progressive={num_bits: [8, 4], steps: [2, 4]}", "train.max_steps=6",
+                 "model.init=teacher", "quant.zero_points=learned", "quant.weights.symmetric=false"]
+    for stop in (1, 2, 3, 4):
+        run(*arguments, "run.name=falling", "--stop-at", stop, code=RUN_AGAIN, ranks=2)
+    text = run(*arguments, "run.name=falling", ranks=2)
+    run(*arguments, "run.name=falling-undisturbed", ranks=2)
+    check(inspect("runs/falling")["state_hash"] == inspect("runs/falling-undisturbed")["state_hash"],
+          "a run that was stopped at every width differs from the undisturbed one")
+    log = Path("runs/falling-undisturbed/log.rank0000.txt").read_text()
+    check("step 2: quant.progressive: weights have 4 bits" in log and "step 4:" in log, f"widths are not logged:\n{log}")
+    for step, bits in ((1, 8), (2, 4), (3, 4), (4, 3), (6, 3)):
+        layers = export(f"runs/falling/checkpoints/step-{step:08}", f"exports/falling-{step}")
+        found = {layer["num_bits"] for layer in layers.values()}
+        check(found == {bits}, f"step {step} has widths {found}, not {bits}")
+    refuse(*arguments, "run.name=falling", "quant.progressive.steps=[2, 5]", parts=["quant.progressive.steps.1 was 4", "5"])
+    refuse("ptq", "-c", "student.yaml", "run.name=fresh", "quant.method=rtn", "model.init=teacher",
+           "quant.progressive={num_bits: [8], steps: [2]}", parts=["progressive with method: rtn"])
+
+
+def other_specs():
+    """Whatever starts from a quantised model under another quant section is refused, both specs named."""
+    both = ["blocks.0.attn.mat_qkv: int3.g16.asym there, int4.g16.sym here", "full-precision"]
+    for source in ("runs/blocks", "exports/blocks/model.h5", "runs/scales"):
+        refuse("train", "-c", "student.yaml", "run.name=fresh", f"model.init={source}", "quant.weights.num_bits=4", parts=both)
+        refuse("ptq", "-c", "student.yaml", "run.name=fresh", "quant.method=rtn", f"model.init={source}",
+               "quant.weights.num_bits=4", parts=both)
+    refuse("train", "-c", "student.yaml", "run.name=fresh", "model.init=runs/blocks", "quant.weights.symmetric=false",
+           "quant.ignore=[head, '*.fc2']", parts=["ffn.fc2: int3.g16.asym there, not quantised here"])
+    run("train", "-c", "student.yaml", "run.name=same", "model.init=runs/blocks", "quant.weights.symmetric=false")
+    refuse("train", "-c", "student.yaml", "run.name=same", "model.init=runs/blocks", "quant.weights.symmetric=false",
+           "quant.weights.num_bits=4", parts=["quant.weights.num_bits was 3 and is now 4"])
+    refuse("train", "-c", "student.yaml", "run.name=fresh", "model.init=runs/blocks", "quant.weights.symmetric=false",
+           "quant.weights.num_bits=3", "quant.weights.group_size=8", "--resume", "runs/same/checkpoints/step-00000004",
+           parts=["quant.weights.group_size was 16 and is now 8"])
+    check(not Path("runs/fresh").exists(), "a refused start left its folder")
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="bitlaw-phases-") as folder:
+        os.chdir(folder)
+        prepare()
+        efficient_qat()
+        progressive()
+        other_specs()
+        os.chdir("/")
+    print("all phases are done")
+
+
+main()
