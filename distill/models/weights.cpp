@@ -180,6 +180,8 @@ std::vector<WeightShape> dit_weights(const DitShape& shape) {
   List list;
   const std::int64_t width = shape.width;
   const std::int64_t side = shape.latent_side / shape.patch_size;
+  const auto hidden = static_cast<std::int64_t>(static_cast<double>(width) * shape.mlp_ratio);
+  const std::int64_t outputs = (shape.learn_sigma ? 2 : 1) * shape.latent_channels;
   list.parameter("pos_embed", {1, side * side, width});
   list.convolution("x_embedder.proj", shape.latent_channels, width, shape.patch_size);
   list.layer("t_embedder.mlp.0", {width, 256});
@@ -188,21 +190,25 @@ std::vector<WeightShape> dit_weights(const DitShape& shape) {
   for (std::int64_t i = 0; i < shape.depth; ++i) {
     list.layer(at("blocks", i, "attn.qkv"), {3 * width, width});
     list.layer(at("blocks", i, "attn.proj"), {width, width});
-    list.layer(at("blocks", i, "mlp.fc1"), {4 * width, width});
-    list.layer(at("blocks", i, "mlp.fc2"), {width, 4 * width});
+    list.layer(at("blocks", i, "mlp.fc1"), {hidden, width});
+    list.layer(at("blocks", i, "mlp.fc2"), {width, hidden});
     list.layer(at("blocks", i, "adaLN_modulation.1"), {6 * width, width});
   }
-  // Noise and variance.
-  list.layer("final_layer.linear", {shape.patch_size * shape.patch_size * 2 * shape.latent_channels, width});
+  list.layer("final_layer.linear", {shape.patch_size * shape.patch_size * outputs, width});
   list.layer("final_layer.adaLN_modulation.1", {2 * width, width});
   return list.take();
+}
+
+std::int64_t feed_forward_width(const RasterShape& shape) {
+  return (8 * shape.width / 3 + 255) / 256 * 256;
 }
 
 std::vector<WeightShape> raster_weights(const RasterShape& shape) {
   List list;
   const std::int64_t width = shape.width;
-  const std::int64_t hidden = (8 * width / 3 + 255) / 256 * 256;  // two thirds of 4 width, rounded up to 256
-  list.parameter("cls_embedding.embedding_table.weight", {shape.num_classes + 1, width});
+  const std::int64_t hidden = feed_forward_width(shape);
+  list.parameter("cls_embedding.embedding_table.weight",
+                 {shape.num_classes + (shape.has_dropped_label ? 1 : 0), width});
   list.parameter("tok_embeddings.weight", {shape.vocab_size, width});
   for (std::int64_t i = 0; i < shape.depth; ++i) {
     list.parameter(at("layers", i, "attention.wqkv.weight"), {3 * width, width});

@@ -27,24 +27,32 @@ struct WeightShape {
 struct DitShape {
   std::int64_t depth = 0;
   std::int64_t width = 0;
+  std::int64_t num_heads = 16;  // of L and XL
   std::int64_t patch_size = 2;
   std::int64_t latent_side = 32;  // image side / 8
   std::int64_t latent_channels = 4;
   std::int64_t num_classes = 1000;  // the dropped label is index num_classes
+  double mlp_ratio = 4.0;
+  bool learn_sigma = true;  // the output holds latent_channels of noise, and as many of the variance
 };
 
 // The raster-order language model of LlamaGen, class-conditional.
 struct RasterShape {
   std::int64_t depth = 0;
   std::int64_t width = 0;
+  std::int64_t num_heads = 12;  // of B
   std::int64_t num_classes = 1000;
   std::int64_t vocab_size = 16384;
+  std::int64_t tokens_per_side = 16;  // image side / 16; no weight depends on it
+  bool has_dropped_label = true;      // the class table's last row, index num_classes
 };
 
 std::vector<WeightShape> var_weights(const VarShape& shape);
 std::vector<WeightShape> vq_weights(const VqConfig& config);  // the multi-scale tokenizer of VAR
 std::vector<WeightShape> dit_weights(const DitShape& shape);
 std::vector<WeightShape> raster_weights(const RasterShape& shape);
+// Two thirds of 4 width, rounded up to a multiple of 256.
+std::int64_t feed_forward_width(const RasterShape& shape);
 
 // Elements of all that is no buffer.
 std::int64_t parameter_count(std::span<const WeightShape> weights);
