@@ -1,6 +1,7 @@
 #include "distill/models/load_weights.h"
 
-#include <functional>
+#include <ATen/ATen.h>
+
 #include <set>
 
 #include "data/formats/input_error.h"
@@ -8,6 +9,7 @@
 #include "data/formats/tensor_io.h"
 #include "data/formats/torch_archive.h"
 #include "quant/containers/model_state.h"
+#include "quant/layers.h"
 
 namespace bitlaw::distill {
 
@@ -60,6 +62,54 @@ std::map<std::string, at::Tensor> read_safetensors_weights(const std::filesystem
   return weights;
 }
 
+// By how much a table may differ from the one computed here, whose elements are at most 1: an ulp of the type
+// in which the file stores it.
+double tolerance_of(at::ScalarType type) {
+  switch (type) {
+    case at::kHalf:
+      return 1e-3;
+    case at::kBFloat16:
+      return 8e-3;
+    default:
+      return 1e-6;
+  }
+}
+
+// What is wrong with a table of the file that the network computes by itself; empty: nothing.
+std::string constant_problem(const at::Tensor& own, const at::Tensor& given) {
+  if (own.sizes() != given.sizes()) {
+    return "shape " + c10::str(given.sizes()) + ", the model computes " + c10::str(own.sizes());
+  }
+  const double tolerance = tolerance_of(given.scalar_type());
+  const bool close = at::allclose(given.to(at::kDouble), own.to(at::kDouble), tolerance, tolerance);
+  return close ? "" : "other values than the model computes";
+}
+
+// Masks and tables of positions in the file that are not those of this model: a network trained with others
+// would give other outputs.
+std::string constant_problems(const torch::nn::Module& model,
+                              const std::map<std::string, at::Tensor>& weights) {
+  std::string problems;
+  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
+    const auto* layer = dynamic_cast<const quant::Layer*>(&module);
+    for (const auto& item : module.named_buffers(/*recurse=*/false)) {
+      const std::string name = prefix + item.key();
+      const auto given = weights.find(name);
+      if (layer == nullptr || layer->buffer_role(item.key()) != quant::BufferRole::constant ||
+          given == weights.end()) {
+        continue;
+      }
+      const std::string problem = constant_problem(item.value().cpu(), given->second);
+      problems += problem.empty() ? "" : "\n  " + name + ": " + problem;
+    }
+  };
+  add("", model);
+  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
+    add(item.key() + ".", *item.value());
+  }
+  return problems;
+}
+
 }  // namespace
 
 std::vector<std::string> weight_sections(const std::filesystem::path& path) {
@@ -92,10 +142,16 @@ std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path
 
 void load_weights(torch::nn::Module& model, const std::filesystem::path& path, const std::string& section) {
   const std::map<std::string, at::Tensor> weights = read_weights(path, section);
+  const std::string constants = constant_problems(model, weights);
   try {
     quant::load_state(model, weights);
   } catch (const data::InputError& error) {
-    throw data::InputError(path.string() + ": " + error.what());
+    throw data::InputError(path.string() + ": " + error.what() + constants);
+  }
+  if (!constants.empty()) {
+    throw data::InputError(path.string() + ": tables that the model computes differ:" + constants,
+                           "a network trained with others would give other outputs",
+                           "use the geometry that the file was made with");
   }
 }
 

@@ -22,8 +22,9 @@ std::vector<std::string> weight_sections(const std::filesystem::path& path);
 std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path, const std::string& section);
 
 // The same into a full-precision model, names as published (weights.h), converted to the model's element
-// type. All missing, unused and mis-shaped names at once in one InputError with the path; buffers that the
-// model makes by itself (masks, levels) are skipped, and usage counts may be absent.
+// type. All missing, unused and mis-shaped names at once in one InputError with the path. Buffers that the
+// model makes by itself (masks, levels, positions) may be absent; a file's must be the same, to the precision
+// in which it stores them. Usage counts may be absent. After an error the model's values are unspecified.
 void load_weights(torch::nn::Module& model, const std::filesystem::path& path, const std::string& section);
 
 }  // namespace bitlaw::distill

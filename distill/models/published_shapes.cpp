@@ -12,13 +12,21 @@ struct Size {
   std::string_view name;
   std::int64_t depth;
   std::int64_t width;
+  std::int64_t num_heads;
 };
 
-constexpr std::array<Size, 5> kVar = {
-    {{"d16", 16, 1024}, {"d20", 20, 1280}, {"d24", 24, 1536}, {"d30", 30, 1920}, {"d36-s", 36, 2304}}};
-constexpr std::array<Size, 4> kDit = {{{"S", 12, 384}, {"B", 12, 768}, {"L", 24, 1024}, {"XL", 28, 1152}}};
-constexpr std::array<Size, 5> kRaster = {
-    {{"B", 12, 768}, {"L", 24, 1024}, {"XL", 36, 1280}, {"XXL", 48, 1536}, {"3B", 24, 3200}}};
+constexpr std::array<Size, 5> kVar = {{{"d16", 16, 1024, 16},
+                                       {"d20", 20, 1280, 20},
+                                       {"d24", 24, 1536, 24},
+                                       {"d30", 30, 1920, 30},
+                                       {"d36-s", 36, 2304, 36}}};
+constexpr std::array<Size, 4> kDit = {
+    {{"S", 12, 384, 6}, {"B", 12, 768, 12}, {"L", 24, 1024, 16}, {"XL", 28, 1152, 16}}};
+constexpr std::array<Size, 5> kRaster = {{{"B", 12, 768, 12},
+                                          {"L", 24, 1024, 16},
+                                          {"XL", 36, 1280, 20},
+                                          {"XXL", 48, 1536, 24},
+                                          {"3B", 24, 3200, 32}}};
 
 const Size& find(std::span<const Size> sizes, std::string_view name, const std::string& family) {
   std::string names;
@@ -40,7 +48,7 @@ VarShape published_var(std::string_view name) {
   VarShape shape;
   shape.depth = size.depth;
   shape.width = size.width;
-  shape.num_heads = size.depth;
+  shape.num_heads = size.num_heads;
   shape.num_classes = 1000;
   shape.vocab_size = 4096;
   shape.latent_channels = 32;
@@ -77,13 +85,18 @@ DitShape published_dit(std::string_view name) {
   DitShape shape;
   shape.depth = size.depth;
   shape.width = size.width;
+  shape.num_heads = size.num_heads;
   shape.patch_size = patch.front() - '0';
   return shape;
 }
 
 RasterShape published_raster(std::string_view name) {
   const Size& size = find(kRaster, name, "LlamaGen");
-  return {size.depth, size.width};
+  RasterShape shape;
+  shape.depth = size.depth;
+  shape.width = size.width;
+  shape.num_heads = size.num_heads;
+  return shape;
 }
 
 }  // namespace bitlaw::distill
