@@ -1,7 +1,6 @@
 #include "quant/quantizer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <span>
@@ -10,8 +9,6 @@
 #include <vector>
 
 #include "data/formats/input_error.h"
-#include "quant/affine.h"
-#include "quant/block_format.h"
 #include "quant/fake_quant_function.h"
 #include "quant/frozen_codes.h"
 #include "quant/kernels/exponential.h"
