@@ -42,6 +42,7 @@ struct ModelOrigin {
   std::string tokenizer_hash;   // var: parameter_hash of that tokenizer
   std::string parameter_hash;   // of the masters that were trained
   std::string state_hash;       // runs only
+  std::string imported_from;    // file and section of published weights; empty: made by a run
 };
 
 struct LoadedModel {
@@ -59,6 +60,7 @@ LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wis
 // The same as values for a task: the deployed weights (dequantised) for a teacher or tokenizer, the masters
 // without quantiser state for a student's initial weights.
 enum class SourceUse { deployed, masters };
+distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use);
 distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use);
 
 // The tokenizer of a VAR model: `path` when given, else tokenizer.h5 beside an export, else the run that
