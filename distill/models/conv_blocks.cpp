@@ -16,20 +16,20 @@ std::shared_ptr<quant::GroupNorm> make_norm(std::int64_t groups, std::int64_t ch
   return std::make_shared<quant::GroupNorm>(groups, channels, /*eps=*/1e-6);
 }
 
-ResBlock::ResBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t groups) {
+ResBlock::ResBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t groups,
+                   const std::string& shortcut) {
   norm1_ = register_module("norm1", make_norm(groups, in_channels));
   conv1_ = register_module("conv1", make_conv3x3(in_channels, out_channels));
   norm2_ = register_module("norm2", make_norm(groups, out_channels));
   conv2_ = register_module("conv2", make_conv3x3(out_channels, out_channels));
   if (in_channels != out_channels)
-    nin_shortcut_ =
-        register_module("nin_shortcut", std::make_shared<quant::Conv2d>(in_channels, out_channels, 1));
+    shortcut_ = register_module(shortcut, std::make_shared<quant::Conv2d>(in_channels, out_channels, 1));
 }
 
 at::Tensor ResBlock::forward(const at::Tensor& x_BCHW) {
   at::Tensor h = conv1_->forward(at::silu(norm1_->forward(x_BCHW)));
   h = conv2_->forward(at::silu(norm2_->forward(h)));
-  return (nin_shortcut_ ? nin_shortcut_->forward(x_BCHW) : x_BCHW) + h;
+  return (shortcut_ ? shortcut_->forward(x_BCHW) : x_BCHW) + h;
 }
 
 AttnBlock::AttnBlock(std::int64_t channels, std::int64_t groups) {

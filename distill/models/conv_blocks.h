@@ -1,5 +1,5 @@
-// The convolutional building blocks of the tokenizer: residual block, self-attention over positions, change
-// of resolution. Names of parameters are the published ones.
+// The convolutional building blocks of the tokenizer and the autoencoder: residual block, self-attention over
+// positions, change of resolution. Names of parameters are those of the published tokenizer.
 //
 // Shapes: x float32 [B, C, H, W].
 #pragma once
@@ -7,21 +7,23 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <string>
 
 #include "quant/layers.h"
 
 namespace bitlaw::distill {
 
-// x + conv2(silu(norm2(conv1(silu(norm1 x))))), with a 1x1 convolution "nin_shortcut" on x where the widths
-// differ.
+// x + conv2(silu(norm2(conv1(silu(norm1 x))))), with a 1x1 convolution on x, under the name `shortcut`, where
+// the widths differ.
 class ResBlock : public torch::nn::Module {
  public:
-  ResBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t groups);
+  ResBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t groups,
+           const std::string& shortcut = "nin_shortcut");
   at::Tensor forward(const at::Tensor& x_BCHW);
 
  private:
   std::shared_ptr<quant::GroupNorm> norm1_, norm2_;
-  std::shared_ptr<quant::Conv2d> conv1_, conv2_, nin_shortcut_;
+  std::shared_ptr<quant::Conv2d> conv1_, conv2_, shortcut_;
 };
 
 // x + proj_out(attention(qkv(norm x))): one head over all positions, scores divided by sqrt(C).

@@ -154,7 +154,8 @@ Tensor float_product(const Tensor& x_BLC, const Tensor& weight_VC, const Tensor&
   const bool fits = weight_VC.size(0) % 16 == 0 && weight_VC.size(1) % 2 == 0;
   if (!kernel_applies(x_BLC) || weight_VC.scalar_type() != at::kBFloat16 || !fits)
     return reference::float_product(x_BLC, weight_VC, bias_V);
-  return FloatProductFunction::apply(x_BLC, weight_VC, bias_V);
+  const Tensor bias = bias_V.defined() ? bias_V : at::zeros({weight_VC.size(0)}, at::kFloat);
+  return FloatProductFunction::apply(x_BLC, weight_VC, bias);
 }
 
 }  // namespace bitlaw::distill

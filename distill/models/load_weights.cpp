@@ -9,6 +9,7 @@
 #include "data/formats/tensor_io.h"
 #include "data/formats/torch_archive.h"
 #include "quant/containers/model_state.h"
+#include "quant/layers.h"
 
 namespace bitlaw::distill {
 
@@ -86,34 +87,79 @@ void check_values(const std::string& name, const at::Tensor& tensor) {
   }
 }
 
-// The table of levels, the mask, positions: rounding aside the file's must be ours.
-void check_constant(const std::string& name, const at::Tensor& file, const at::Tensor& model) {
-  constexpr double kTolerance = 1e-5;
-  const bool equal = file.sizes() == model.sizes() &&
-                     at::allclose(file.to(at::kDouble), model.to(at::kDouble), kTolerance, kTolerance);
-  if (!equal) {
-    throw data::InputError(name + ": the file's is not the one that this model makes",
-                           "the weights were trained with another one",
-                           "give the geometry that the file is of");
+// By how much a table may differ from the one computed here, whose elements are at most 1: an ulp of the type
+// in which the file stores it.
+double tolerance_of(at::ScalarType type) {
+  switch (type) {
+    case at::kHalf:
+      return 1e-3;
+    case at::kBFloat16:
+      return 8e-3;
+    default:
+      return 1e-6;
+  }
+}
+
+// What is wrong with a table of the file that the network computes by itself; empty: nothing.
+std::string constant_problem(const at::Tensor& own, const at::Tensor& given) {
+  if (own.sizes() != given.sizes()) {
+    return "shape " + c10::str(given.sizes()) + ", the model computes " + c10::str(own.sizes());
+  }
+  const double tolerance = tolerance_of(given.scalar_type());
+  const bool close = at::allclose(given.to(at::kDouble), own.to(at::kDouble), tolerance, tolerance);
+  return close ? "" : "other values than the model computes";
+}
+
+// Masks and tables of positions in the file that are not those of this model: a network trained with others
+// would give other outputs.
+std::string constant_problems(const torch::nn::Module& model,
+                              const std::map<std::string, at::Tensor>& weights) {
+  std::string problems;
+  const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
+    const auto* layer = dynamic_cast<const quant::Layer*>(&module);
+    for (const auto& item : module.named_buffers(/*recurse=*/false)) {
+      const std::string name = prefix + item.key();
+      const auto given = weights.find(name);
+      if (layer == nullptr || layer->buffer_role(item.key()) != quant::BufferRole::constant ||
+          given == weights.end()) {
+        continue;
+      }
+      const std::string problem = constant_problem(item.value().cpu(), given->second);
+      problems += problem.empty() ? "" : "\n  " + name + ": " + problem;
+    }
+  };
+  add("", model);
+  for (const auto& item : model.named_modules("", /*include_self=*/false)) {
+    add(item.key() + ".", *item.value());
+  }
+  return problems;
+}
+
+void check_constants(const std::string& problems) {
+  if (!problems.empty()) {
+    throw data::InputError("tables that the model computes differ:" + problems,
+                           "a network trained with others would give other outputs",
+                           "use the geometry that the file was made with");
   }
 }
 
 LoadedWeights take(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights) {
-  quant::load_state(model, weights);  // first: names and shapes are right from here on
+  const std::string constants = constant_problems(model, weights);
+  try {
+    quant::load_state(model, weights);
+  } catch (const data::InputError& error) {
+    throw data::InputError(error.what() + constants);
+  }
+  check_constants(constants);
   const auto deployed = quant::state_of(model, quant::StateScope::deployed);
-  const auto saved = quant::state_of(model, quant::StateScope::checkpoint);
-  const auto buffers = model.named_buffers();
   LoadedWeights loaded;
   for (const auto& [name, tensor] : weights) {
-    if (deployed.count(name) != 0) {
-      check_values(name, tensor);
-      loaded.dtypes.emplace(data::name_of(data::dtype_of(tensor)));
+    if (deployed.count(name) == 0) {
+      loaded.skipped.push_back(name);
       continue;
     }
-    if (saved.count(name) == 0) {
-      check_constant(name, tensor, buffers[name]);
-    }
-    loaded.skipped.push_back(name);
+    check_values(name, tensor);
+    loaded.dtypes.emplace(data::name_of(data::dtype_of(tensor)));
   }
   return loaded;
 }

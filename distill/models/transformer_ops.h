@@ -49,7 +49,8 @@ at::Tensor block_causal_attention(const at::Tensor& qkv_BL3C, std::int64_t heads
                                   const at::Tensor& head_scale_H,
                                   const std::vector<std::int64_t>& scale_ends);
 
-// x W^T + bias as float32: x [B, L, C] and weight [V, C] of one type, bias float32 [V]. For bfloat16 the sums
+// x W^T + bias as float32: x [B, L, C] and weight [V, C] of one type, bias float32 [V] or undefined.
+// For bfloat16 the sums
 // and the result stay float32; on CPUs with AVX512-BF16 by a kernel of their own, elsewhere in float32.
 at::Tensor float_product(const at::Tensor& x_BLC, const at::Tensor& weight_VC, const at::Tensor& bias_V);
 

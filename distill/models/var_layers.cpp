@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "distill/models/full_precision.h"
 #include "distill/models/transformer_ops.h"
 
 namespace bitlaw::distill {
@@ -17,15 +16,6 @@ FeatureEmbedding::FeatureEmbedding(std::int64_t features, std::int64_t width) {
 
 at::Tensor FeatureEmbedding::forward(const at::Tensor& x_BLE) const {
   return at::linear(x_BLE, rest(weight), rest(bias));
-}
-
-AdaLin::AdaLin(std::int64_t width, std::int64_t vectors) : vectors_(vectors) {
-  linear_ = register_module("1", std::make_shared<quant::Linear>(width, vectors * width));
-}
-
-at::Tensor AdaLin::forward(const at::Tensor& silu_cond_BC) {
-  const FullPrecision full(silu_cond_BC.device().type());
-  return linear_->forward(silu_cond_BC).view({silu_cond_BC.size(0), vectors_, -1});
 }
 
 SelfAttention::SelfAttention(const VarShape& shape) : num_heads_(shape.num_heads) {
@@ -65,20 +55,11 @@ at::Tensor SelfAttention::attend_to_cache(const at::Tensor& qkv_BL3C, const Atte
   return h_BHTD.transpose(1, 2).flatten(2);
 }
 
-FeedForward::FeedForward(const VarShape& shape) {
-  const auto hidden =
-      static_cast<std::int64_t>(std::llround(static_cast<double>(shape.width) * shape.mlp_ratio));
-  fc1_ = register_module("fc1", std::make_shared<quant::Linear>(shape.width, hidden));
-  fc2_ = register_module("fc2", std::make_shared<quant::Linear>(hidden, shape.width));
-}
-
-at::Tensor FeedForward::forward(const at::Tensor& x_BLC) {
-  return fc2_->forward(gelu_tanh(fc1_->forward(x_BLC)));
-}
-
 VarBlock::VarBlock(const VarShape& shape) {
   attn_ = register_module("attn", std::make_shared<SelfAttention>(shape));
-  ffn_ = register_module("ffn", std::make_shared<FeedForward>(shape));
+  const auto hidden =
+      static_cast<std::int64_t>(std::llround(static_cast<double>(shape.width) * shape.mlp_ratio));
+  ffn_ = register_module("ffn", std::make_shared<FeedForward>(shape.width, hidden));
   if (shape.shared_ada_lin)
     ada_gss_ = register_parameter("ada_gss", at::zeros({1, 1, 6, shape.width}));
   else

@@ -1,4 +1,4 @@
-// The parts of a VAR transformer under their published names: AdaLN layer, self-attention, MLP, block.
+// The parts of a VAR transformer under their published names: word embedding, self-attention, block.
 //
 // Shapes: B samples, L tokens, C width, H heads, D = C / H.
 #pragma once
@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "distill/models/transformer_layers.h"
 #include "distill/models/var.h"
 #include "quant/layers.h"
 
@@ -21,18 +22,6 @@ class FeatureEmbedding : public quant::Layer {
 
   at::Tensor weight;  // [C, E]
   at::Tensor bias;    // [C]
-};
-
-// "ada_lin", "shared_ada_lin": a Linear under the name "1" (0 is the SiLU, which the caller has applied once
-// for all layers). Float32 whatever autocast says: it has one row a sample.
-class AdaLin : public torch::nn::Module {
- public:
-  AdaLin(std::int64_t width, std::int64_t vectors);
-  at::Tensor forward(const at::Tensor& silu_cond_BC);  // float32 [B, vectors, C]
-
- private:
-  std::int64_t vectors_;
-  std::shared_ptr<quant::Linear> linear_;
 };
 
 // Where attention looks. Training: scale by scale over all tokens. Sampling: over what the cache holds.
@@ -56,15 +45,6 @@ class SelfAttention : public quant::Layer {
   std::shared_ptr<quant::Linear> mat_qkv_, proj_;
   at::Tensor scale_mul_1H11_;  // undefined without q/k norm
   at::Tensor q_bias_, v_bias_, zero_k_bias_;
-};
-
-class FeedForward : public torch::nn::Module {
- public:
-  explicit FeedForward(const VarShape& shape);
-  at::Tensor forward(const at::Tensor& x_BLC);
-
- private:
-  std::shared_ptr<quant::Linear> fc1_, fc2_;
 };
 
 // x + attn(LN(x) (1 + scale1) + shift1) gamma1, then the same with the MLP.

@@ -1,42 +1,16 @@
+// Lists of VAR, its tokenizer, DiT and LlamaGen.
 #include "distill/models/weights.h"
+
+#include "distill/models/weight_list.h"
 
 namespace bitlaw::distill {
 
 namespace {
 
-using Shape = std::vector<std::int64_t>;
-
-class List {
- public:
-  void parameter(const std::string& name, Shape shape) {
-    weights_.push_back({name, std::move(shape), false});
-  }
-  void buffer(const std::string& name, Shape shape) { weights_.push_back({name, std::move(shape), true}); }
-  // name.weight of this shape and name.bias of its first extent.
-  void layer(const std::string& name, Shape shape) {
-    const std::int64_t out = shape.front();
-    parameter(name + ".weight", std::move(shape));
-    parameter(name + ".bias", {out});
-  }
-  void norm(const std::string& name, std::int64_t channels) { layer(name, {channels}); }
-  void convolution(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t side = 3) {
-    layer(name, {out, in, side, side});
-  }
-  std::vector<WeightShape> take() { return std::move(weights_); }
-
- private:
-  std::vector<WeightShape> weights_;
-};
-
-// "a.3." + "b" without the false warnings of GCC 12.
-std::string at(const std::string& list, std::int64_t index, const std::string& member) {
-  return std::string(list).append(".").append(std::to_string(index)).append(".").append(member);
-}
-
-void add_var_block(const VarShape& shape, std::int64_t index, List& list) {
+void add_var_block(const VarShape& shape, std::int64_t index, WeightList& list) {
   const std::int64_t width = shape.width;
   const auto hidden = static_cast<std::int64_t>(static_cast<double>(width) * shape.mlp_ratio);
-  const auto named = [&](const char* member) { return at("blocks", index, member); };
+  const auto named = [&](const char* member) { return indexed("blocks", index, member); };
   if (shape.attn_l2_norm) {
     list.parameter(named("attn.scale_mul_1H11"), {1, shape.num_heads, 1, 1});
   }
@@ -55,7 +29,7 @@ void add_var_block(const VarShape& shape, std::int64_t index, List& list) {
 }
 
 // Residual block of the tokenizer; a 1x1 convolution where the channels change.
-void add_res_block(const std::string& name, std::int64_t in, std::int64_t out, List& list) {
+void add_res_block(const std::string& name, std::int64_t in, std::int64_t out, WeightList& list) {
   list.norm(name + ".norm1", in);
   list.convolution(name + ".conv1", in, out);
   list.norm(name + ".norm2", out);
@@ -65,13 +39,13 @@ void add_res_block(const std::string& name, std::int64_t in, std::int64_t out, L
   }
 }
 
-void add_attention(const std::string& name, std::int64_t channels, List& list) {
+void add_attention(const std::string& name, std::int64_t channels, WeightList& list) {
   list.norm(name + ".norm", channels);
   list.convolution(name + ".qkv", channels, 3 * channels, 1);
   list.convolution(name + ".proj_out", channels, channels, 1);
 }
 
-void add_middle(const std::string& name, std::int64_t channels, const VqConfig& config, List& list) {
+void add_middle(const std::string& name, std::int64_t channels, const VqConfig& config, WeightList& list) {
   if (!config.middle) {
     return;
   }
@@ -86,7 +60,7 @@ std::int64_t channels_of(const VqConfig& config, std::int64_t level) {
   return config.base_channels * config.channel_multipliers.at(static_cast<std::size_t>(level));
 }
 
-void add_encoder(const VqConfig& config, List& list) {
+void add_encoder(const VqConfig& config, WeightList& list) {
   const auto levels = static_cast<std::int64_t>(config.channel_multipliers.size());
   std::int64_t channels = config.base_channels;
   list.convolution("encoder.conv_in", config.image_channels, channels);
@@ -94,14 +68,14 @@ void add_encoder(const VqConfig& config, List& list) {
     const std::int64_t out = channels_of(config, level);
     const bool is_last = level == levels - 1;
     for (std::int64_t block = 0; block < config.res_blocks; ++block) {
-      add_res_block(at("encoder.down", level, "block." + std::to_string(block)), channels, out, list);
+      add_res_block(indexed("encoder.down", level, "block." + std::to_string(block)), channels, out, list);
       channels = out;
     }
     for (std::int64_t block = 0; is_last && config.attention && block < config.res_blocks; ++block) {
-      add_attention(at("encoder.down", level, "attn." + std::to_string(block)), out, list);
+      add_attention(indexed("encoder.down", level, "attn." + std::to_string(block)), out, list);
     }
     if (!is_last) {
-      list.convolution(at("encoder.down", level, "downsample.conv"), out, out);
+      list.convolution(indexed("encoder.down", level, "downsample.conv"), out, out);
     }
   }
   add_middle("encoder.mid", channels, config, list);
@@ -109,7 +83,7 @@ void add_encoder(const VqConfig& config, List& list) {
   list.convolution("encoder.conv_out", channels, config.latent_channels);
 }
 
-void add_decoder(const VqConfig& config, List& list) {
+void add_decoder(const VqConfig& config, WeightList& list) {
   const auto levels = static_cast<std::int64_t>(config.channel_multipliers.size());
   std::int64_t channels = channels_of(config, levels - 1);
   list.convolution("decoder.conv_in", config.latent_channels, channels);
@@ -117,15 +91,15 @@ void add_decoder(const VqConfig& config, List& list) {
   for (std::int64_t level = levels - 1; level >= 0; --level) {
     const std::int64_t out = channels_of(config, level);
     for (std::int64_t block = 0; block <= config.res_blocks; ++block) {
-      add_res_block(at("decoder.up", level, "block." + std::to_string(block)), channels, out, list);
+      add_res_block(indexed("decoder.up", level, "block." + std::to_string(block)), channels, out, list);
       channels = out;
     }
     for (std::int64_t block = 0; level == levels - 1 && config.attention && block <= config.res_blocks;
          ++block) {
-      add_attention(at("decoder.up", level, "attn." + std::to_string(block)), out, list);
+      add_attention(indexed("decoder.up", level, "attn." + std::to_string(block)), out, list);
     }
     if (level > 0) {
-      list.convolution(at("decoder.up", level, "upsample.conv"), out, out);
+      list.convolution(indexed("decoder.up", level, "upsample.conv"), out, out);
     }
   }
   list.norm("decoder.norm_out", channels);
@@ -135,7 +109,7 @@ void add_decoder(const VqConfig& config, List& list) {
 }  // namespace
 
 std::vector<WeightShape> var_weights(const VarShape& shape) {
-  List list;
+  WeightList list;
   const std::int64_t width = shape.width;
   const std::int64_t first = shape.patch_nums.front() * shape.patch_nums.front();
   std::int64_t tokens = 0;
@@ -161,7 +135,7 @@ std::vector<WeightShape> var_weights(const VarShape& shape) {
 }
 
 std::vector<WeightShape> vq_weights(const VqConfig& config) {
-  List list;
+  WeightList list;
   const std::int64_t latent = config.latent_channels;
   add_encoder(config, list);
   add_decoder(config, list);
@@ -177,7 +151,7 @@ std::vector<WeightShape> vq_weights(const VqConfig& config) {
 }
 
 std::vector<WeightShape> dit_weights(const DitShape& shape) {
-  List list;
+  WeightList list;
   const std::int64_t width = shape.width;
   const std::int64_t side = shape.latent_side / shape.patch_size;
   const auto hidden = static_cast<std::int64_t>(static_cast<double>(width) * shape.mlp_ratio);
@@ -188,11 +162,11 @@ std::vector<WeightShape> dit_weights(const DitShape& shape) {
   list.layer("t_embedder.mlp.2", {width, width});
   list.parameter("y_embedder.embedding_table.weight", {shape.num_classes + 1, width});
   for (std::int64_t i = 0; i < shape.depth; ++i) {
-    list.layer(at("blocks", i, "attn.qkv"), {3 * width, width});
-    list.layer(at("blocks", i, "attn.proj"), {width, width});
-    list.layer(at("blocks", i, "mlp.fc1"), {hidden, width});
-    list.layer(at("blocks", i, "mlp.fc2"), {width, hidden});
-    list.layer(at("blocks", i, "adaLN_modulation.1"), {6 * width, width});
+    list.layer(indexed("blocks", i, "attn.qkv"), {3 * width, width});
+    list.layer(indexed("blocks", i, "attn.proj"), {width, width});
+    list.layer(indexed("blocks", i, "mlp.fc1"), {hidden, width});
+    list.layer(indexed("blocks", i, "mlp.fc2"), {width, hidden});
+    list.layer(indexed("blocks", i, "adaLN_modulation.1"), {6 * width, width});
   }
   list.layer("final_layer.linear", {shape.patch_size * shape.patch_size * outputs, width});
   list.layer("final_layer.adaLN_modulation.1", {2 * width, width});
@@ -204,20 +178,20 @@ std::int64_t feed_forward_width(const RasterShape& shape) {
 }
 
 std::vector<WeightShape> raster_weights(const RasterShape& shape) {
-  List list;
+  WeightList list;
   const std::int64_t width = shape.width;
   const std::int64_t hidden = feed_forward_width(shape);
   list.parameter("cls_embedding.embedding_table.weight",
                  {shape.num_classes + (shape.has_dropped_label ? 1 : 0), width});
   list.parameter("tok_embeddings.weight", {shape.vocab_size, width});
   for (std::int64_t i = 0; i < shape.depth; ++i) {
-    list.parameter(at("layers", i, "attention.wqkv.weight"), {3 * width, width});
-    list.parameter(at("layers", i, "attention.wo.weight"), {width, width});
-    list.parameter(at("layers", i, "feed_forward.w1.weight"), {hidden, width});
-    list.parameter(at("layers", i, "feed_forward.w3.weight"), {hidden, width});
-    list.parameter(at("layers", i, "feed_forward.w2.weight"), {width, hidden});
-    list.parameter(at("layers", i, "attention_norm.weight"), {width});
-    list.parameter(at("layers", i, "ffn_norm.weight"), {width});
+    list.parameter(indexed("layers", i, "attention.wqkv.weight"), {3 * width, width});
+    list.parameter(indexed("layers", i, "attention.wo.weight"), {width, width});
+    list.parameter(indexed("layers", i, "feed_forward.w1.weight"), {hidden, width});
+    list.parameter(indexed("layers", i, "feed_forward.w3.weight"), {hidden, width});
+    list.parameter(indexed("layers", i, "feed_forward.w2.weight"), {width, hidden});
+    list.parameter(indexed("layers", i, "attention_norm.weight"), {width});
+    list.parameter(indexed("layers", i, "ffn_norm.weight"), {width});
   }
   list.parameter("norm.weight", {width});
   list.parameter("output.weight", {shape.vocab_size, width});

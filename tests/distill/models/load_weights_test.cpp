@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "distill/models/dit.h"
+#include "distill/models/raster_ar.h"
 #include "distill/models/var.h"
 #include "distill/models/vq_tokenizer.h"
 #include "distill/models/weights.h"
@@ -46,6 +48,26 @@ VqConfig tiny_vq() {
   config.patch_nums = {1, 2, 3, 4};
   config.codebook = CodebookTraining::gradient;
   return config;
+}
+
+DitShape tiny_dit() {
+  DitShape shape;
+  shape.depth = 2;
+  shape.width = 16;
+  shape.num_heads = 2;
+  shape.latent_side = 8;
+  shape.num_classes = 5;
+  return shape;
+}
+
+RasterShape tiny_raster() {
+  RasterShape shape;
+  shape.depth = 1;
+  shape.width = 16;
+  shape.num_heads = 2;
+  shape.num_classes = 5;
+  shape.vocab_size = 32;
+  return shape;
 }
 
 // The values that make_weights.py gives a tensor, by its name.
@@ -100,9 +122,55 @@ TEST(LoadWeights, Tokenizer) {
   expect_values(model);
 }
 
+TEST(LoadWeights, DitFromEveryKindOfFile) {
+  expect_names(read_weights(file_of("dit.pt"), ""), dit_weights(tiny_dit()));
+  for (const char* file : {"dit.pt", "dit.safetensors"}) {
+    Dit model(tiny_dit());
+    load_weights(model, file_of(file), "");
+    SCOPED_TRACE(file);
+    expect_values(model);
+  }
+}
+
+TEST(LoadWeights, LlamaGenFromEveryKindOfFile) {
+  expect_names(read_weights(file_of("llamagen.pt"), "model"), raster_weights(tiny_raster()));
+  for (const auto& [file, section] : std::vector<std::pair<std::string, std::string>>{
+           {"llamagen.pt", "model"}, {"llamagen.safetensors", ""}}) {
+    RasterAr model(tiny_raster());
+    load_weights(model, file_of(file), section);
+    SCOPED_TRACE(file);
+    expect_values(model);
+  }
+}
+
+// pos_embed alone tells a DiT of 512 pixels from one of 256.
+TEST(LoadWeights, TablesOfAnotherGeometryAreRefused) {
+  DitShape larger = tiny_dit();
+  larger.latent_side = 16;
+  Dit other(larger);
+  EXPECT_THAT(message_of([&] { load_weights(other, file_of("dit.pt"), ""); }),
+              AllOf(HasSubstr("dit.pt: tables that the model computes differ"),
+                    HasSubstr("pos_embed: shape [1, 16, 16], the model computes [1, 64, 16]")));
+  larger.depth = 3;
+  Dit deeper(larger);
+  EXPECT_THAT(message_of([&] { load_weights(deeper, file_of("dit.pt"), ""); }),
+              AllOf(HasSubstr("missing: blocks.2.mlp.fc1.bias"), HasSubstr("pos_embed: shape [1, 16, 16]")));
+  Dit changed(tiny_dit());
+  changed.named_buffers()["pos_embed"].select(1, 3).add_(0.01);
+  EXPECT_THAT(message_of([&] { load_weights(changed, file_of("dit.pt"), ""); }),
+              HasSubstr("pos_embed: other values than the model computes"));
+  VarShape levels = tiny_var();
+  levels.patch_nums = {1, 3, 2};
+  Var reordered(levels);
+  EXPECT_THAT(message_of([&] { load_weights(reordered, file_of("var.pth"), ""); }),
+              AllOf(HasSubstr("lvl_1L: other values"), HasSubstr("attn_bias_for_masking: other values")));
+}
+
 TEST(LoadWeights, SectionsAreListed) {
   EXPECT_THAT(weight_sections(file_of("var.pth")), ElementsAre(Key("")));
   EXPECT_THAT(weight_sections(file_of("var.safetensors")), ElementsAre(Key("")));
+  EXPECT_THAT(weight_sections(file_of("dit.pt")), ElementsAre(Key("")));
+  EXPECT_THAT(weight_sections(file_of("llamagen.pt")), ElementsAre(Key("model")));
   EXPECT_THAT(weight_sections(file_of("var_training.pt")),
               ElementsAre(Key("ema"), Key("model"), Key("opt/state/0")));
   EXPECT_THAT(message_of([] { read_weights(file_of("var_training.pt"), ""); }),

@@ -191,6 +191,8 @@ TEST(FloatProduct, EqualsTheCompositionInDouble) {
     const at::Tensor value = fused(inputs)[0];
     EXPECT_EQ(value.scalar_type(), at::kFloat);
     EXPECT_LT(difference(value, plain(in_double(inputs))[0]), 1e-6);
+    const at::Tensor without_bias = float_product(inputs[0], inputs[1], {});
+    EXPECT_TRUE(without_bias.equal(float_product(inputs[0], inputs[1], at::zeros({80}))));
   }
 }
 

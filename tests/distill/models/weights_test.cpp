@@ -63,6 +63,38 @@ TEST(PublishedWeights, ParametersOfLlamaGenInMillions) {
   EXPECT_EQ(millions("3B"), 3097);
 }
 
+TEST(PublishedWeights, ParametersOfTheAutoencoderOfStableDiffusion) {
+  const auto list = sd_vae_weights();
+  EXPECT_EQ(elements(list), 83'653'863);
+  EXPECT_THAT(
+      list, Contains(WeightShape{"encoder.down_blocks.2.resnets.0.conv_shortcut.weight", {512, 256, 1, 1}}));
+  EXPECT_THAT(list, Contains(WeightShape{"encoder.mid_block.attentions.0.query.weight", {512, 512}}));
+  EXPECT_THAT(list, Contains(WeightShape{"encoder.conv_out.bias", {8}}));
+  EXPECT_THAT(list,
+              Contains(WeightShape{"decoder.up_blocks.3.resnets.0.conv_shortcut.weight", {128, 256, 1, 1}}));
+  EXPECT_THAT(list, Contains(WeightShape{"decoder.up_blocks.2.upsamplers.0.conv.weight", {256, 256, 3, 3}}));
+  EXPECT_THAT(list, Contains(WeightShape{"post_quant_conv.weight", {4, 4, 1, 1}}));
+}
+
+// Fields beside depth and width change the lists as they change the networks.
+TEST(PublishedWeights, OptionsOfDitAndLlamaGen) {
+  DitShape dit = published_dit("S/2");
+  const std::int64_t all = elements(dit_weights(dit));
+  dit.learn_sigma = false;
+  EXPECT_EQ(elements(dit_weights(dit)), all - 2 * 2 * 4 * (384 + 1));
+  dit.mlp_ratio = 2.0;
+  EXPECT_THAT(dit_weights(dit), Contains(WeightShape{"blocks.3.mlp.fc1.weight", {768, 384}}));
+  RasterShape raster = published_raster("B");
+  EXPECT_THAT(raster_weights(raster),
+              Contains(WeightShape{"cls_embedding.embedding_table.weight", {1001, 768}}));
+  raster.has_dropped_label = false;
+  EXPECT_THAT(raster_weights(raster),
+              Contains(WeightShape{"cls_embedding.embedding_table.weight", {1000, 768}}));
+  EXPECT_EQ(published_dit("XL/4").num_heads, 16);
+  EXPECT_EQ(published_dit("S/8").num_heads, 6);
+  EXPECT_EQ(published_raster("3B").num_heads, 32);
+}
+
 TEST(PublishedWeights, SingleNamesAndShapes) {
   const auto var = var_weights(published_var("d16"));
   EXPECT_THAT(var, Contains(WeightShape{"blocks.15.attn.mat_qkv.weight", {3072, 1024}}));
@@ -82,7 +114,7 @@ TEST(PublishedWeights, SingleNamesAndShapes) {
   EXPECT_THAT(dit, Contains(WeightShape{"y_embedder.embedding_table.weight", {1001, 1152}}));
   const auto raster = raster_weights(published_raster("B"));
   EXPECT_THAT(raster, Contains(WeightShape{"layers.11.feed_forward.w2.weight", {768, 2048}}));
-  for (const auto& list : {var, shared, vq, dit, raster}) {
+  for (const auto& list : {var, shared, vq, dit, raster, sd_vae_weights()}) {
     std::set<std::string> names;
     for (const WeightShape& weight : list) {
       EXPECT_TRUE(names.insert(weight.name).second) << weight.name;

@@ -113,7 +113,67 @@ def vq_shapes():
     yield from conv("post_quant_conv", LATENT, LATENT)
 
 
+def dit_shapes():
+    """Patches of 2 on latents 4x8x8: 16 of them, with 2*2*8 outputs each."""
+    yield from conv("x_embedder.proj", 4, WIDTH, 2)
+    for name, columns in (("t_embedder.mlp.0", 256), ("t_embedder.mlp.2", WIDTH)):
+        yield f"{name}.weight", (WIDTH, columns)
+        yield f"{name}.bias", (WIDTH,)
+    yield "y_embedder.embedding_table.weight", (CLASSES + 1, WIDTH)
+    for i in range(DEPTH):
+        for name, rows, columns in (("attn.qkv", 3 * WIDTH, WIDTH), ("attn.proj", WIDTH, WIDTH), ("mlp.fc1", 4 * WIDTH, WIDTH),
+                                    ("mlp.fc2", WIDTH, 4 * WIDTH), ("adaLN_modulation.1", 6 * WIDTH, WIDTH)):
+            yield f"blocks.{i}.{name}.weight", (rows, columns)
+            yield f"blocks.{i}.{name}.bias", (rows,)
+    for name, rows in (("final_layer.linear", 32), ("final_layer.adaLN_modulation.1", 2 * WIDTH)):
+        yield f"{name}.weight", (rows, WIDTH)
+        yield f"{name}.bias", (rows,)
+
+
+def dit_positions(side):
+    """Element by element, from the formula."""
+    def code(position):
+        angles = [position / 10000 ** (i / (WIDTH // 4)) for i in range(WIDTH // 4)]
+        return [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
+    return torch.tensor([[code(column) + code(row) for row in range(side) for column in range(side)]])
+
+
+def dit_state(dtype=torch.float32):
+    """As Module.state_dict() gives it: with the attribute _metadata."""
+    state = collections.OrderedDict({"pos_embed": dit_positions(4).to(dtype)})
+    state.update((name, filled(name, shape, dtype)) for name, shape in dit_shapes())
+    state._metadata = collections.OrderedDict({"": {"version": 1}, "x_embedder.proj": {"version": 1}})
+    return state
+
+
+def llamagen_shapes():
+    hidden = 256
+    yield "cls_embedding.embedding_table.weight", (CLASSES + 1, WIDTH)
+    yield "tok_embeddings.weight", (CODES, WIDTH)
+    for name, rows, columns in (("attention.wqkv", 3 * WIDTH, WIDTH), ("attention.wo", WIDTH, WIDTH),
+                                ("feed_forward.w1", hidden, WIDTH), ("feed_forward.w3", hidden, WIDTH),
+                                ("feed_forward.w2", WIDTH, hidden)):
+        yield f"layers.0.{name}.weight", (rows, columns)
+    for name in ("layers.0.attention_norm", "layers.0.ffn_norm", "norm"):
+        yield f"{name}.weight", (WIDTH,)
+    yield "output.weight", (CODES, WIDTH)
+
+
+def save_dit(folder):
+    torch.save(dit_state(), folder / "dit.pt")
+    safetensors.torch.save_file(dict(dit_state(torch.bfloat16)), folder / "dit.safetensors")
+
+
+def save_llamagen(folder):
+    state = collections.OrderedDict((name, filled(name, shape)) for name, shape in llamagen_shapes())
+    torch.save({"model": state, "steps": 7, "args": argparse.Namespace(gpt_model="GPT-B")}, folder / "llamagen.pt")
+    weights = {name: filled(name, shape, torch.float16) for name, shape in llamagen_shapes()}
+    safetensors.torch.save_file(weights, folder / "llamagen.safetensors")
+
+
 def main(folder):
+    save_dit(folder)
+    save_llamagen(folder)
     torch.save(var_state(), folder / "var.pth")
     torch.save(collections.OrderedDict((name, filled(name, shape)) for name, shape in vq_shapes()), folder / "vq.pth")
     weights = {name: filled(name, shape, torch.bfloat16) for name, shape in var_shapes()}

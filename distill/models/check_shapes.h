@@ -1,0 +1,13 @@
+// Geometries that a network cannot have. Torch-free.
+#pragma once
+
+#include "distill/models/weights.h"
+
+namespace bitlaw::distill {
+
+// InputError with everything that is wrong.
+void check_geometry(const DitShape& shape);
+void check_geometry(const RasterShape& shape);
+void check_geometry(const SdVaeShape& shape);
+
+}  // namespace bitlaw::distill
