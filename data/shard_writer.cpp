@@ -70,6 +70,19 @@ bool is_absent_or_empty(const fs::path& out) {
   return !fs::exists(out, error) || (fs::is_directory(out, error) && fs::is_empty(out, error));
 }
 
+// A data set's folder holds its own files alone: whoever moves or removes it means just these.
+void refuse_inside_data_set(const fs::path& out) {
+  std::error_code error;
+  fs::path inside = fs::absolute(out, error).lexically_normal();
+  while (inside.has_relative_path()) {
+    inside = inside.parent_path();
+    if (fs::exists(inside / shard_name(0), error) && fs::exists(inside / ShardManifest::kFileName, error)) {
+      throw InputError(out.string() + " lies inside the data set " + inside.string(),
+                       "its folder would no longer be that data set alone", "name a folder beside it");
+    }
+  }
+}
+
 void rename_folder(const fs::path& from, const fs::path& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) {
     throw file_error(to, "give the finished data set this name", errno);
@@ -85,6 +98,7 @@ std::int64_t default_samples_per_shard(const ShardManifest& description) {
 }
 
 bool already_made(const fs::path& out, const std::string& source_hash) {
+  refuse_inside_data_set(out);
   if (is_absent_or_empty(out)) return false;
   const fs::path manifest_path = out / ShardManifest::kFileName;
   std::error_code error;

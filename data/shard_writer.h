@@ -21,7 +21,8 @@ namespace bitlaw::data {
 std::int64_t default_samples_per_shard(const ShardManifest& description);
 
 // True: `out` holds a whole data set made from the same source with the same settings (equal source_hash);
-// nothing is left to do. False: there is nothing. InputError: something else is there, or it is damaged.
+// nothing is left to do. False: there is nothing. InputError: something else is there, it is damaged, or
+// `out` lies inside a data set.
 bool already_made(const std::filesystem::path& out, const std::string& source_hash);
 
 class ShardWriter {

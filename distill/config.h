@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/formats/field.h"
@@ -11,7 +12,7 @@
 namespace bitlaw::distill {
 
 enum class TaskKind { tokenizer, pretrain, distill };
-enum class Family { var, vq };
+enum class Family { var, vq, dit, raster };
 enum class Loss {
   topkld,
   forward_kl,
@@ -52,6 +53,22 @@ struct VqConfig {
   double dead_code_threshold = 0.1;  // a code whose averaged count falls below it is revived from the batch
 };
 
+// What a DiT has beside depth, width, num_heads and mlp_ratio: its latents. The published ones are of the
+// tokenizer of Stable Diffusion, which is an eighth of the image's side.
+struct DitConfig {
+  std::int64_t patch_size = 2;
+  std::int64_t latent_side = 32;
+  std::int64_t latent_channels = 4;
+  bool learn_sigma = true;
+};
+
+// What a LlamaGen has beside depth, width and num_heads: its tokens.
+struct RasterConfig {
+  std::int64_t vocab_size = 16384;
+  std::int64_t tokens_per_side = 16;
+  bool dropped_label = true;
+};
+
 struct ModelConfig {
   Family family = Family::var;
   std::int64_t depth = 16;
@@ -63,6 +80,8 @@ struct ModelConfig {
   double ada_lin_gamma = 1e-3;  // initial factor of the gates' rows
   std::string init = "random";  // random | teacher | path of a run or an export
   VqConfig vq;
+  DitConfig dit;
+  RasterConfig raster;
 };
 
 struct TokenizerConfig {
@@ -118,9 +137,31 @@ void visit_fields(Visitor& visitor, VqConfig& config) {
 }
 
 template <class Visitor>
+void visit_fields(Visitor& visitor, DitConfig& config) {
+  using data::Field;
+  visitor(Field{"patch_size", "side of a patch of latents, which is one token", 1, 64}, config.patch_size);
+  visitor(Field{"latent_side", "side of the latents: an eighth of the image's", 1, 1024}, config.latent_side);
+  visitor(Field{"latent_channels", "channels of the latents", 1, 1024}, config.latent_channels);
+  visitor(Field{"learn_sigma", "the output holds the variance beside the noise"}, config.learn_sigma);
+}
+
+template <class Visitor>
+void visit_fields(Visitor& visitor, RasterConfig& config) {
+  using data::Field;
+  visitor(Field{"vocab_size", "number of codes, V", 2, 1 << 20}, config.vocab_size);
+  visitor(Field{"tokens_per_side", "side of the grid of tokens: a sixteenth of the image's", 1, 1024},
+          config.tokens_per_side);
+  visitor(Field{"dropped_label", "the label table has a row for the dropped label"}, config.dropped_label);
+}
+
+template <class Visitor>
 void visit_fields(Visitor& visitor, ModelConfig& config) {
   using data::Field;
-  visitor(Field{"family", "var (transformer over tokens) or vq (tokenizer)"}, config.family);
+  visitor(Field{"family",
+                "var (transformer over scales of tokens), vq (its tokenizer); dit (diffusion transformer) "
+                "and raster "
+                "(LlamaGen): imported, quantised and exported, not trained"},
+          config.family);
   visitor(Field{"depth", "transformer blocks", 1, 200}, config.depth);
   visitor(Field{"width", "channels of the transformer", 8, 65536}, config.width);
   visitor(Field{"num_heads", "attention heads; 0 is width / 64", 0, 1024}, config.num_heads);
@@ -131,6 +172,8 @@ void visit_fields(Visitor& visitor, ModelConfig& config) {
   visitor(Field{"ada_lin_gamma", "initial factor of the gates of AdaLN", 0, 10}, config.ada_lin_gamma);
   visitor(Field{"init", "random, teacher, or the path of a run or an export"}, config.init);
   visitor(Field{"vq", "tokenizer geometry (family: vq)"}, config.vq);
+  visitor(Field{"dit", "latents (family: dit)"}, config.dit);
+  visitor(Field{"raster", "tokens (family: raster)"}, config.raster);
 }
 
 template <class Visitor>
@@ -185,6 +228,12 @@ void visit_fields(Visitor& visitor, TaskConfig& config) {
           config.label_drop);
 }
 
+// For messages: "is a tokenizer".
+constexpr std::string_view noun_of(Family family) {
+  constexpr std::string_view kNouns[] = {"a VAR", "a tokenizer", "a DiT", "a LlamaGen"};
+  return kNouns[static_cast<int>(family)];
+}
+
 }  // namespace bitlaw::distill
 
 namespace bitlaw::data {
@@ -194,7 +243,7 @@ struct EnumNames<distill::TaskKind> {
 };
 template <>
 struct EnumNames<distill::Family> {
-  static constexpr std::string_view names[] = {"var", "vq"};
+  static constexpr std::string_view names[] = {"var", "vq", "dit", "raster"};
 };
 template <>
 struct EnumNames<distill::Loss> {

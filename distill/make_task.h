@@ -62,6 +62,8 @@ MadeTask make_task(const TaskInputs& inputs);
 inline constexpr std::int64_t kConfidenceSamples = 256;
 double measure_teacher_confidence(const TaskInputs& inputs, std::int64_t samples);
 
+Family family_of(const torch::nn::Module& model);  // of one that make_model made
+
 // The bare networks, for eval, sample, export and verify.
 std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const VqConfig& tokenizer,
                                               std::int64_t num_classes);

@@ -102,7 +102,8 @@ void check_teacher(const TaskInputs& inputs, const SourceModel& tokenizer, Probl
     return;
   }
   if (inputs.teacher->config.family != Family::var) {
-    problems.add("distill.teacher: " + inputs.teacher->origin + " is a tokenizer",
+    problems.add("distill.teacher: " + inputs.teacher->origin + " is " +
+                     std::string(noun_of(inputs.teacher->config.family)),
                  "a teacher gives probabilities of tokens", "name the run of a VAR model");
     return;
   }
@@ -205,9 +206,9 @@ void check_specs_fit(const quant::PrepareReport& report, const SourceModel& sour
 
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems) {
-  if ((source.config.family == Family::vq) != (dynamic_cast<VqTokenizer*>(&model) != nullptr)) {
-    problems.add(key + ": " + source.origin + " is a " +
-                     (source.config.family == Family::vq ? "tokenizer" : "transformer"),
+  if (source.config.family != family_of(model)) {
+    problems.add(key + ": " + source.origin + " is " + std::string(noun_of(source.config.family)) + ", not " +
+                     std::string(noun_of(family_of(model))),
                  "weights can be taken over only from a model of the same family", "name another run");
     return false;
   }

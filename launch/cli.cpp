@@ -21,6 +21,7 @@ std::string version_text() {
 
 void add_commands(CLI::App& app, Action& action) {
   add_data(app, action);
+  add_import(app, action);
   add_train(app, action);
   add_ptq(app, action);
   add_eval(app, action);

@@ -27,6 +27,15 @@ std::shared_ptr<const data::Dataset> open_dataset(const std::string& path) {
   return std::make_shared<data::ShardDataset>(path);
 }
 
+void check_family(const ModelOrigin& origin) {
+  const distill::Family family = origin.config.model.family;
+  if (family != distill::Family::var && family != distill::Family::vq) {
+    throw data::InputError(fmt::format("{}: is {}", origin.path.string(), distill::noun_of(family)),
+                           "there are no figures of such a model yet",
+                           "name a VAR or a tokenizer; 'bitlaw inspect' shows what a file holds");
+  }
+}
+
 void check_dataset(const ModelOrigin& origin, const data::DatasetInfo& info, const std::string& path) {
   const bool is_tokenizer = origin.config.model.family == distill::Family::vq;
   if (is_tokenizer && info.kind != "images") {
@@ -60,7 +69,7 @@ void check_teacher(const ModelOrigin& teacher, const ModelOrigin& student) {
                            "name another teacher with --teacher, or --teacher none");
   };
   if (teacher.config.model.family != distill::Family::var) {
-    refuse("is a tokenizer");
+    refuse(fmt::format("is {}", distill::noun_of(teacher.config.model.family)));
   }
   if (teacher.tokenizer.codebook_size != student.tokenizer.codebook_size) {
     refuse(fmt::format("has a vocabulary of {} tokens, the student {}", teacher.tokenizer.codebook_size,
@@ -145,6 +154,7 @@ EvaluationSetup prepare_evaluation(const EvaluationRequest& request) {
   EvaluationSetup setup;
   const LoadedModel loaded = load_model(request.model, request.weights);
   setup.origin = loaded.origin;
+  check_family(setup.origin);
   const trainer::RunConfig& config = setup.origin.config;
   setup.data_path = request.data.empty() ? config.data.validation : request.data;
   setup.dataset = open_dataset(setup.data_path);

@@ -6,23 +6,20 @@
 #include <torch/utils.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "data/formats/input_error.h"
-#include "data/seed.h"
 #include "launch/commands/command.h"
+#include "launch/export_origin.h"
+#include "launch/proof_outputs.h"
 #include "quant/containers/model_state.h"
 #include "quant/containers/native.h"
 #include "quant/prepare.h"
-#include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::uint64_t kProofSeed = 20250106;
 
 // Removes the file unless the proof succeeded.
 class UnverifiedFile {
@@ -49,21 +46,9 @@ quant::RestType rest_type(const LoadedModel& model) {
                                                                  : model.origin.config.quant.rest_dtype;
 }
 
-std::string source_json(const ModelOrigin& origin) {
-  nlohmann::ordered_json json;
-  json["run"] = origin.config.run.name;
-  json["step"] = origin.step;
-  json["parameter_hash"] = origin.parameter_hash;
-  json["weights"] = name_of(origin.weights);
-  json["num_classes"] = origin.num_classes;
-  json["tokenizer_hash"] = origin.tokenizer_hash;
-  return json.dump();
-}
-
 quant::PackedModel pack(const LoadedModel& trained) {
   quant::PackedModel packed = quant::pack_model(*trained.model, rest_type(trained));
-  packed.attributes["config"] = trainer::write_config(trained.origin.config);
-  packed.attributes["source"] = source_json(trained.origin);
+  put_origin(packed, trained.origin);
   return packed;
 }
 
@@ -142,33 +127,9 @@ void compare_weights(torch::nn::Module& trained, torch::nn::Module& rebuilt, Ver
   }
 }
 
-at::Tensor noise(at::IntArrayRef shape, std::uint64_t sample) {
-  at::Tensor values = at::empty(shape, at::kFloat);
-  const data::RandomKey key{kProofSeed, data::Purpose::synthetic, 0, sample};
-  data::fill_normal(key, {values.data_ptr<float>(), static_cast<std::size_t>(values.numel())});
-  return values;
-}
-
-std::vector<at::Tensor> outputs_of(torch::nn::Module& model, const ModelOrigin& origin) {
-  if (auto* var = dynamic_cast<distill::Var*>(&model)) {
-    const distill::VarShape& shape = var->shape();
-    const std::int64_t first = shape.patch_nums.front() * shape.patch_nums.front();
-    const std::int64_t rest = distill::token_count(shape.patch_nums) - first;
-    const at::Tensor labels =
-        at::arange(2, at::kLong).remainder(std::max<std::int64_t>(origin.num_classes, 1));
-    return {var->forward(labels, noise({2, rest, shape.latent_channels}, 0))};
-  }
-  auto& tokenizer = dynamic_cast<distill::VqTokenizer&>(model);
-  const std::int64_t side = tokenizer.image_side();
-  const at::Tensor images = noise({2, tokenizer.config().image_channels, side, side}, 1).clamp(-1, 1);
-  const at::Tensor tokens = tokenizer.encode(images);
-  const auto last = static_cast<std::int64_t>(tokenizer.config().patch_nums.size()) - 1;
-  return {tokens, tokenizer.decode(tokenizer.quantizer().accumulate(tokens, last))};
-}
-
 void compare_outputs(const LoadedModel& trained, const LoadedModel& rebuilt, VerifyReport& report) {
-  const auto ours = outputs_of(*trained.model, trained.origin);
-  const auto theirs = outputs_of(*rebuilt.model, rebuilt.origin);
+  const auto ours = proof_outputs(*trained.model, trained.origin.num_classes);
+  const auto theirs = proof_outputs(*rebuilt.model, rebuilt.origin.num_classes);
   for (std::size_t i = 0; i < ours.size(); ++i) {
     if (!at::equal(ours[i], theirs[i])) {
       differ("the network rebuilt from the file gives other outputs than the trained one");

@@ -4,10 +4,10 @@
 
 #include <charconv>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "data/formats/input_error.h"
+#include "launch/export_origin.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "quant/progressive.h"
@@ -129,22 +129,15 @@ LoadedModel load_run(const fs::path& checkpoint_path, Weights weights) {
   return loaded;
 }
 
-nlohmann::json source_of(const quant::PackedModel& packed, const fs::path& path) {
-  const auto found = packed.attributes.find("source");
-  const auto json = found == packed.attributes.end() ? nlohmann::json()
-                                                     : nlohmann::json::parse(found->second, nullptr, false);
-  if (!json.is_object() || packed.attributes.count("config") == 0) {
-    throw data::InputError(
-        fmt::format("{}: attributes config and source are missing or unreadable", path.string()),
-        "a network is rebuilt from them", "export the run again");
-  }
-  return json;
-}
-
 void check_wish(const WeightsWish& wish, const ModelOrigin& origin) {
   const auto name = [](Weights weights) {
     return weights == Weights::ema ? "moving averages" : "trained weights";
   };
+  // An import is the one set of weights that somebody published; only a flag asks for another.
+  const bool is_default = !wish.said_by.starts_with("--") || wish.weights == Weights::model;
+  if (!origin.imported_from.empty() && is_default) {
+    return;
+  }
   if (!wish.said_by.empty() && wish.weights != origin.weights) {
     throw data::InputError(
         fmt::format("{}: {} are asked for, {} holds the {}", wish.said_by, name(wish.weights),
@@ -157,22 +150,12 @@ void check_wish(const WeightsWish& wish, const ModelOrigin& origin) {
 
 LoadedModel load_export(const fs::path& path, const WeightsWish& wish) {
   auto file = std::make_shared<const quant::PackedModel>(quant::read_native(path));
-  const quant::PackedModel& packed = *file;
-  const nlohmann::json source = source_of(packed, path);
   LoadedModel loaded;
   ModelOrigin& origin = loaded.origin;
-  origin.path = path;
-  origin.is_export = true;
-  origin.config = trainer::parse_config(packed.attributes.at("config"), path.string());
-  origin.weights = source.value("weights", "model") == "ema" ? Weights::ema : Weights::model;
+  origin = read_origin(*file, path);
   check_wish(wish, origin);
-  origin.step = source.value("step", std::int64_t{0});
-  origin.num_classes = source.value("num_classes", std::int64_t{0});
-  origin.tokenizer = origin.config.model.vq;
-  origin.tokenizer_hash = source.value("tokenizer_hash", "");
-  origin.parameter_hash = source.value("parameter_hash", "");
   loaded.model = bare_model(origin);
-  quant::load_packed(*loaded.model, packed);
+  quant::load_packed(*loaded.model, *file);
   loaded.model->eval();
   loaded.packed = std::move(file);
   return loaded;
@@ -218,8 +201,8 @@ LoadedModel load_tokenizer(const ModelOrigin& origin, const fs::path& path) {
   }
   LoadedModel loaded = load_model(place, {Weights::model, path.empty() ? "tokenizer.from" : "--tokenizer"});
   if (!tokenizer_of(loaded)) {
-    throw data::InputError(fmt::format("{}: is no tokenizer but a {}", place.string(),
-                                       data::enum_name(loaded.origin.config.model.family)),
+    throw data::InputError(fmt::format("{}: is no tokenizer but {}", place.string(),
+                                       distill::noun_of(loaded.origin.config.model.family)),
                            "tokens become pictures through a tokenizer",
                            "name the tokenizer's run or export");
   }

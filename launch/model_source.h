@@ -42,6 +42,7 @@ struct ModelOrigin {
   std::string tokenizer_hash;   // var: parameter_hash of that tokenizer
   std::string parameter_hash;   // of the masters that were trained
   std::string state_hash;       // runs only
+  std::string imported_from;    // file and section of published weights; empty: made by a run
 };
 
 struct LoadedModel {
@@ -60,6 +61,7 @@ LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wis
 // without quantiser state for a student's initial weights, codes and scales with them (`codes`) where it
 // keeps the codes. Masters of layers that have none are their deployed weights.
 enum class SourceUse { deployed, masters, codes };
+distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use);
 distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use);
 
 // The tokenizer of a VAR model: `path` when given, else tokenizer.h5 beside an export, else the run that

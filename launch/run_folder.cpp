@@ -1,5 +1,6 @@
 #include "launch/run_folder.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -71,6 +72,10 @@ void make_folder(const fs::path& run) {
   }
 }
 
+void warn(const std::string& text) {
+  fmt::print(stderr, "warning: {}\n", text);
+}
+
 void remove_finished(const fs::path& run) {
   std::error_code error;
   fs::remove(run / "finished", error);
@@ -85,9 +90,11 @@ fs::path run_path(const trainer::RunConfig& config) {
   return fs::path(config.run.dir) / config.run.name;
 }
 
-std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks) {
+std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks,
+                              RunLock& lock) {
   const fs::path run = run_path(config);
   make_folder(run);
+  lock.take(run, warn);
   if (const auto known = read_text(run / "identity.yaml")) {
     const auto differences = trainer::identity_differences(*known, identity);
     if (!differences.empty()) {
@@ -104,6 +111,22 @@ std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::strin
   data::write_text_file(run / "cmd.txt", command_line() + "\n");
   remove_finished(run);
   return trainer::take_incarnation(run);
+}
+
+std::int64_t claim_for_ranks(const trainer::RunConfig& config, const std::string& identity,
+                             trainer::Collective& collective, RunLock& lock) {
+  at::Tensor number = at::zeros({1}, at::kLong);
+  if (collective.rank() == 0) {
+    number.fill_(claim_run_folder(config, identity, collective.size(), lock));
+  }
+  collective.broadcast(number, 0).wait();
+  return number.item<std::int64_t>();
+}
+
+void lock_run_folder(const trainer::RunConfig& config, const trainer::Collective& collective, RunLock& lock) {
+  if (collective.rank() == 0 && fs::is_directory(run_path(config))) {
+    lock.take(run_path(config), warn);
+  }
 }
 
 std::optional<FinishedMark> read_finished(const fs::path& run) {

@@ -70,10 +70,9 @@ distill::State deployed_state(const LoadedModel& loaded) {
 
 }  // namespace
 
-distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use) {
-  const LoadedModel loaded = load_model(path, wish);
+distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use) {
   distill::SourceModel source;
-  source.origin = path.string();
+  source.origin = loaded.origin.path.string();
   source.config = loaded.origin.config.model;
   source.parameter_hash = loaded.origin.parameter_hash;
   source.num_classes = loaded.origin.num_classes;
@@ -85,6 +84,12 @@ distill::SourceModel load_source(const std::filesystem::path& path, const Weight
     source.weights = codes_of(loaded);
   }
   undo_input_transforms(*loaded.model, source.state);
+  return source;
+}
+
+distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use) {
+  distill::SourceModel source = source_of(load_model(path, wish), use);
+  source.origin = path.string();
   return source;
 }
 

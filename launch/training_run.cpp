@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "quant/containers/model_state.h"
 #include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
+#include "trainer/comm/bootstrap.h"
 #include "trainer/config/check.h"
 #include "trainer/config/scalars.h"
 #include "trainer/config/writer.h"
@@ -27,17 +27,6 @@
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
-
-// Rank 0 touches the folder; the others learn the number and wait until it is done.
-std::int64_t claim(const trainer::RunConfig& config, const std::string& identity,
-                   trainer::Collective& collective) {
-  at::Tensor number = at::zeros({1}, at::kLong);
-  if (collective.rank() == 0) {
-    number.fill_(claim_run_folder(config, identity, collective.size()));
-  }
-  collective.broadcast(number, 0).wait();
-  return number.item<std::int64_t>();
-}
 
 struct Resume {
   fs::path checkpoint;
@@ -142,12 +131,19 @@ bool is_done(const trainer::RunConfig& config, const std::optional<Resume>& resu
   return resume && resume->step() >= config.train.max_steps && mark && mark->step >= config.train.max_steps;
 }
 
+// What a start needs to make the run's folder its own.
+struct Claim {
+  trainer::Collective& collective;
+  RunLock& lock;
+};
+
 // The trainer's inputs, from a folder that is ours now.
 trainer::TrainerInputs claim_inputs(const trainer::RunConfig& config, const TrainingSources& sources,
                                     const std::string& identity, const TrainingOptions& options,
-                                    trainer::Collective& collective) {
+                                    Claim claim) {
   trainer::TrainerInputs inputs;
-  inputs.incarnation = claim(config, identity, collective);
+  trainer::Collective& collective = claim.collective;
+  inputs.incarnation = claim_for_ranks(config, identity, collective, claim.lock);
   inputs.config = config;
   inputs.run_folder = run_path(config);
   inputs.identity = identity;
@@ -159,7 +155,7 @@ trainer::TrainerInputs claim_inputs(const trainer::RunConfig& config, const Trai
   inputs.progress = trainer::progress_style({.rank = collective.rank(),
                                              .is_terminal = isatty(STDERR_FILENO) != 0,
                                              .quiet = options.verbosity == trainer::Verbosity::quiet,
-                                             .no_color = std::getenv("NO_COLOR") != nullptr});
+                                             .no_color = trainer::wants_no_color()});
   return inputs;
 }
 
@@ -190,6 +186,10 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
   trainer::require_same_yaml(trainer::write_config(config), "the configuration", collective);
   trainer::require_same_yaml(identity, "the identity of the run (configuration and hashes of its sources)",
                              collective);
+  RunLock lock;  // until the process leaves
+  if (!options.dry_run) {
+    lock_run_folder(config, collective, lock);
+  }
   const std::optional<Resume> resume = find_resume(config, identity, options.resume, log);
   if (is_done(config, resume)) {
     log.info(
@@ -205,7 +205,8 @@ int train_on(trainer::Collective& collective, trainer::RunConfig config, const T
     log.info("dry run: everything was checked, nothing was written");
     return kDone;
   }
-  trainer::TrainerInputs trainer_inputs = claim_inputs(config, sources, identity, options, collective);
+  trainer::TrainerInputs trainer_inputs =
+      claim_inputs(config, sources, identity, options, {collective, lock});
   if (resume) {
     trainer_inputs.resume_from = trainer::read_checkpoint(resume->checkpoint, {""}, resume->parts);
   }

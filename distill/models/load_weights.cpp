@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <set>
+#include <utility>
 
 #include "data/formats/input_error.h"
 #include "data/formats/safetensors.h"
@@ -22,19 +22,11 @@ std::string section_of(const std::string& name) {
   return slash == std::string::npos ? "" : name.substr(0, slash);
 }
 
-std::set<std::string> sections_of(const data::TorchArchive& archive) {
-  std::set<std::string> sections;
-  for (const auto& [name, entry] : archive.tensors()) {
-    sections.insert(section_of(name));
-  }
-  return sections;
-}
-
 [[noreturn]] void refuse_section(const std::filesystem::path& path, const std::string& section,
-                                 const std::set<std::string>& sections) {
+                                 const std::map<std::string, WeightShapes>& sections) {
   std::string names;
   std::size_t count = 0;
-  for (const std::string& name : sections) {
+  for (const auto& [name, shapes] : sections) {
     if (++count > kMostSectionsShown) {
       names += ", ...";
       break;
@@ -49,17 +41,50 @@ bool is_safetensors(const std::filesystem::path& path) {
   return path.extension() == ".safetensors";
 }
 
-std::map<std::string, at::Tensor> read_safetensors_weights(const std::filesystem::path& path,
-                                                           const std::string& section) {
-  if (!section.empty()) {
-    refuse_section(path, section, {""});
-  }
-  const data::SafetensorsReader reader(path);
-  std::map<std::string, at::Tensor> weights;
+std::map<std::string, WeightShapes> sections_of(const data::SafetensorsReader& reader) {
+  std::map<std::string, WeightShapes> sections{{"", {}}};
   for (const auto& [name, entry] : reader.tensors()) {
-    weights.emplace(name, data::tensor_of(reader.read(name)));
+    sections[""].emplace(name, entry.shape);
+  }
+  return sections;
+}
+
+std::map<std::string, WeightShapes> sections_of(const data::TorchArchive& archive) {
+  std::map<std::string, WeightShapes> sections;
+  for (const auto& [name, entry] : archive.tensors()) {
+    const std::string section = section_of(name);
+    sections[section].emplace(section.empty() ? name : name.substr(section.size() + 1), entry.shape);
+  }
+  return sections;
+}
+
+template <class Reader>
+std::map<std::string, at::Tensor> read_section(const Reader& reader, const std::string& section) {
+  const std::map<std::string, WeightShapes> sections = sections_of(reader);
+  const auto found = sections.find(section);
+  if (found == sections.end()) {
+    refuse_section(reader.path(), section, sections);
+  }
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& [name, shape] : found->second) {
+    weights.emplace(name, data::tensor_of(reader.read(section.empty() ? name : section + "/" + name)));
   }
   return weights;
+}
+
+void check_values(const std::string& name, const at::Tensor& tensor) {
+  if (!tensor.is_floating_point()) {
+    return;
+  }
+  const at::Tensor wide = tensor.to(at::kFloat);
+  if (!at::isfinite(wide).all().item<bool>()) {
+    throw data::InputError(name + ": NaN or infinity as a weight", "every output would be NaN",
+                           "get the file again, or one of an earlier step");
+  }
+  if (tensor.scalar_type() == at::kDouble && !at::equal(wide.to(at::kDouble), tensor)) {
+    throw data::InputError(name + ": float64 that float32 does not hold",
+                           "the weights would be rounded on the way in", "save them as float32");
+  }
 }
 
 // By how much a table may differ from the one computed here, whose elements are at most 1: an ulp of the type
@@ -110,48 +135,59 @@ std::string constant_problems(const torch::nn::Module& model,
   return problems;
 }
 
+void check_constants(const std::string& problems) {
+  if (!problems.empty()) {
+    throw data::InputError("tables that the model computes differ:" + problems,
+                           "a network trained with others would give other outputs",
+                           "use the geometry that the file was made with");
+  }
+}
+
+LoadedWeights take(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights) {
+  const std::string constants = constant_problems(model, weights);
+  try {
+    quant::load_state(model, weights);
+  } catch (const data::InputError& error) {
+    throw data::InputError(error.what() + constants);
+  }
+  check_constants(constants);
+  const auto deployed = quant::state_of(model, quant::StateScope::deployed);
+  LoadedWeights loaded;
+  for (const auto& [name, tensor] : weights) {
+    if (deployed.count(name) == 0) {
+      loaded.skipped.push_back(name);
+      continue;
+    }
+    check_values(name, tensor);
+    loaded.dtypes.emplace(data::name_of(data::dtype_of(tensor)));
+  }
+  return loaded;
+}
+
 }  // namespace
 
-std::vector<std::string> weight_sections(const std::filesystem::path& path) {
+std::map<std::string, WeightShapes> weight_sections(const std::filesystem::path& path) {
   if (is_safetensors(path)) {
-    const data::SafetensorsReader reader(path);
-    return {""};
+    return sections_of(data::SafetensorsReader(path));
   }
-  const std::set<std::string> sections = sections_of(data::TorchArchive(path));
-  return {sections.begin(), sections.end()};
+  return sections_of(data::TorchArchive(path));
 }
 
 std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path,
                                                const std::string& section) {
   if (is_safetensors(path)) {
-    return read_safetensors_weights(path, section);
+    return read_section(data::SafetensorsReader(path), section);
   }
-  const data::TorchArchive archive(path);
-  std::map<std::string, at::Tensor> weights;
-  for (const auto& [name, entry] : archive.tensors()) {
-    if (section_of(name) == section) {
-      const std::string own = section.empty() ? name : name.substr(section.size() + 1);
-      weights.emplace(own, data::tensor_of(archive.read(name)));
-    }
-  }
-  if (weights.empty()) {
-    refuse_section(path, section, sections_of(archive));
-  }
-  return weights;
+  return read_section(data::TorchArchive(path), section);
 }
 
-void load_weights(torch::nn::Module& model, const std::filesystem::path& path, const std::string& section) {
+LoadedWeights load_weights(torch::nn::Module& model, const std::filesystem::path& path,
+                           const std::string& section) {
   const std::map<std::string, at::Tensor> weights = read_weights(path, section);
-  const std::string constants = constant_problems(model, weights);
   try {
-    quant::load_state(model, weights);
+    return take(model, weights);
   } catch (const data::InputError& error) {
-    throw data::InputError(path.string() + ": " + error.what() + constants);
-  }
-  if (!constants.empty()) {
-    throw data::InputError(path.string() + ": tables that the model computes differ:" + constants,
-                           "a network trained with others would give other outputs",
-                           "use the geometry that the file was made with");
+    throw data::InputError(path.string() + ": " + error.what());
   }
 }
 

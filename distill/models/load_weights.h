@@ -8,23 +8,35 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace bitlaw::distill {
 
-// Sorted. InputError: the file cannot be read.
-std::vector<std::string> weight_sections(const std::filesystem::path& path);
+using WeightShapes = std::map<std::string, std::vector<std::int64_t>>;  // by tensor name
+
+// The tensors of each section, without reading them. InputError: the file cannot be read.
+std::map<std::string, WeightShapes> weight_sections(const std::filesystem::path& path);
 
 // name -> tensor of one section, as stored. InputError that lists the sections when there is no such.
 std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path, const std::string& section);
 
+// What a load found beside the weights.
+struct LoadedWeights {
+  std::set<std::string> dtypes;      // "float32", ...: element types of the weights in the file
+  std::vector<std::string> skipped;  // buffers of the file that no forward needs from it
+};
+
 // The same into a full-precision model, names as published (weights.h), converted to the model's element
-// type. All missing, unused and mis-shaped names at once in one InputError with the path. Buffers that the
-// model makes by itself (masks, levels, positions) may be absent; a file's must be the same, to the precision
-// in which it stores them. Usage counts may be absent. After an error the model's values are unspecified.
-void load_weights(torch::nn::Module& model, const std::filesystem::path& path, const std::string& section);
+// type. Buffers that the model makes by itself (masks, levels, positions) may be absent; a file's must be the
+// same, to the precision in which it stores them. Usage counts may be absent. InputError, with the path: all
+// missing, unused and mis-shaped names and tables at once; a weight that is not finite or that float32 does
+// not hold. After an error the model's values are unspecified.
+LoadedWeights load_weights(torch::nn::Module& model, const std::filesystem::path& path,
+                           const std::string& section);
 
 }  // namespace bitlaw::distill

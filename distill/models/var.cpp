@@ -3,11 +3,9 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <limits>
 #include <string>
 
-#include "data/formats/input_error.h"
 #include "distill/models/checkpointing.h"
 #include "distill/models/full_precision.h"
 #include "distill/models/transformer_ops.h"
@@ -41,25 +39,6 @@ at::Tensor mask_table(const at::Tensor& levels_1L) {
 }
 
 }  // namespace
-
-VarShape var_shape(const ModelConfig& config, const VqConfig& tokenizer, std::int64_t num_classes) {
-  VarShape shape;
-  shape.depth = config.depth;
-  shape.width = config.width;
-  shape.num_heads = config.num_heads > 0 ? config.num_heads : std::max<std::int64_t>(1, config.width / 64);
-  if (shape.width % shape.num_heads != 0)
-    throw data::InputError("model.num_heads: " + std::to_string(shape.num_heads) +
-                               " does not divide model.width " + std::to_string(shape.width),
-                           "every head has the same width", "choose a divisor of the width");
-  shape.mlp_ratio = config.mlp_ratio;
-  shape.num_classes = num_classes;
-  shape.vocab_size = tokenizer.codebook_size;
-  shape.latent_channels = tokenizer.latent_channels;
-  shape.patch_nums = tokenizer.patch_nums;
-  shape.attn_l2_norm = config.attn_l2_norm;
-  shape.shared_ada_lin = config.shared_ada_lin;
-  return shape;
-}
 
 struct Var::Impl {
   VarShape shape;

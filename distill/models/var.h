@@ -10,12 +10,11 @@
 #include <vector>
 
 #include "distill/config.h"
+#include "distill/models/model_shapes.h"
 #include "distill/models/var_shape.h"
 #include "quant/layers.h"
 
 namespace bitlaw::distill {
-
-VarShape var_shape(const ModelConfig& config, const VqConfig& tokenizer, std::int64_t num_classes);
 
 // Keys and values of the scales seen so far, per block; lives for one sampling run with one set of labels.
 struct KvCache {

@@ -24,8 +24,9 @@ class VerifyError : public std::runtime_error {
 };
 
 void add_data(CLI::App& app, Action& action);     // import, tokenize, inspect, verify
+void add_import(CLI::App& app, Action& action);   // published weights -> a model
 void add_train(CLI::App& app, Action& action);    // training and fine-tuning of any task
-void add_ptq(CLI::App& app, Action& action);      // round-to-nearest of a trained run
+void add_ptq(CLI::App& app, Action& action);      // post-training quantisation
 void add_eval(CLI::App& app, Action& action);     // figures of a run or an export
 void add_sample(CLI::App& app, Action& action);   // pictures from a run or an export
 void add_export(CLI::App& app, Action& action);   // packed file of a run

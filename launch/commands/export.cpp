@@ -58,9 +58,10 @@ std::optional<LoadedModel> load_companion(const Arguments& arguments, const Mode
   if (!arguments.with_tokenizer) {
     return std::nullopt;
   }
-  if (origin.config.model.family == distill::Family::vq) {
-    throw data::InputError(fmt::format("--with-tokenizer: {} is a tokenizer itself", arguments.run),
-                           "only a model of tokens has a tokenizer beside it", "leave --with-tokenizer out");
+  if (origin.config.model.family != distill::Family::var) {
+    throw data::InputError(fmt::format("--with-tokenizer: {} is {}", arguments.run,
+                                       distill::noun_of(origin.config.model.family)),
+                           "only a VAR has a tokenizer beside it", "leave --with-tokenizer out");
   }
   return load_tokenizer(origin, "");
 }
@@ -83,7 +84,8 @@ int run_export(const Arguments& arguments) {
   const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
     throw data::InputError(fmt::format("{}: is an export already", arguments.run),
-                           "an export is made of a run's masters", "name the run folder");
+                           "an export is made of a run's masters",
+                           "name the run folder; 'bitlaw convert' writes it in another container");
   }
   const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
   make_output_folder(arguments.out);

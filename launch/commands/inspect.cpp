@@ -28,7 +28,10 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
   const ModelOrigin& origin = loaded.origin;
   nlohmann::ordered_json json;
   json["path"] = origin.path.string();
-  json["kind"] = origin.is_export ? "export" : "run";
+  json["kind"] = !origin.is_export ? "run" : origin.imported_from.empty() ? "export" : "import";
+  if (!origin.imported_from.empty()) {
+    json["imported_from"] = origin.imported_from;
+  }
   json["run"] = origin.config.run.name;
   json["task"] = data::enum_name(origin.config.task.kind);
   json["family"] = data::enum_name(origin.config.model.family);
@@ -39,6 +42,8 @@ nlohmann::ordered_json describe(const LoadedModel& loaded) {
     json["weights"] = name_of(origin.weights);
     json["model_bits"] = size.bits.model_bits();
     json["bits_per_weight"] = size.bits.bits_per_weight();
+    json["quantised_weights"] = size.bits.quantised_weights;
+    json["other_values"] = size.bits.rest_values;
     json["file_bytes"] = size.file_bytes;
     json["theoretical_bytes"] = size.theoretical_bytes();
     return json;

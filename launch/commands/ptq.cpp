@@ -9,6 +9,7 @@
 #include "launch/mixed_precision.h"
 #include "launch/model_calibration.h"
 #include "launch/plot.h"
+#include "launch/quantise_alone.h"
 #include "launch/run_folder.h"
 #include "launch/training_run.h"
 #include "quant/methods/method_plan.h"
@@ -74,6 +75,9 @@ int quantise(const Request& request) {
   }
   config.train.max_steps = 0;
   config.schedule.warmup_steps = 0;
+  if (needs_no_samples(config) && request.budget_bits == 0.0) {
+    return quantise_alone(config, options_of(config, request));
+  }
   return train(config, options_of(config, request));
 }
 

@@ -93,8 +93,9 @@ Row make_row(const Arguments& arguments, std::size_t index) {
   const LoadedModel loaded = load_model(arguments.models[index], wish_of_flag(arguments.ema));
   const auto model = std::dynamic_pointer_cast<distill::Var>(loaded.model);
   if (!model) {
-    throw data::InputError(fmt::format("{}: is a tokenizer", arguments.models[index]),
-                           "it gives back pictures and makes none", "name the run of a VAR model");
+    throw data::InputError(fmt::format("{}: is {}", arguments.models[index],
+                                       distill::noun_of(loaded.origin.config.model.family)),
+                           "pictures are drawn from the tokens of a VAR", "name the run of a VAR model");
   }
   const auto tokenizer = tokenizer_of(load_tokenizer(loaded.origin, arguments.tokenizer));
   const at::Tensor images = sample_images(arguments, loaded.origin, *model, *tokenizer);

@@ -189,6 +189,12 @@ TEST(AlreadyMade, TellsSameOtherAndForeign) {
   EXPECT_FALSE(already_made(out, "source-1"));
   test::write_dataset(out, test::token_description(23), 5);
   EXPECT_TRUE(already_made(out, "source-1"));
+  for (const fs::path& inside :
+       {out / "more", out / "more" / "deeper", folder / "data" / "." / "more" / ""}) {
+    EXPECT_THAT(message_of([&] { already_made(inside, "source-1"); }),
+                AllOf(HasSubstr("lies inside the data set " + out.string()), HasSubstr("beside it")));
+  }
+  EXPECT_FALSE(already_made(folder / "data-2", "source-1"));
   EXPECT_THAT(message_of([&] { already_made(out, "source-9"); }),
               AllOf(HasSubstr("holds another data set (a test)"), HasSubstr("name another folder")));
   test::flip_bit(out / "shard-00001.h5", 100, 1);

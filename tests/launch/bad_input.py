@@ -7,8 +7,11 @@ A message has the grammar: error: what is wrong, with its value [why it matters]
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
@@ -158,6 +161,19 @@ def runs():
         failures.append("runs/teacher changed")
 
 
+def running_runs():
+    """One start at a time; the next one goes on when the first is gone, however it went."""
+    busy = ["train", "-c", "teacher.yaml", "run.name=busy", "train.max_steps=1000000"]
+    first = program.start(*busy, stderr=subprocess.DEVNULL)
+    while not Path("runs/busy/metrics.jsonl").exists() and first.poll() is None:
+        time.sleep(0.01)
+    refuse("run that is running", busy, "runs/busy is in use by", f"process {first.pid} on {socket.gethostname()}")
+    must_work(*busy, "--dry-run")
+    first.kill()
+    first.communicate()
+    must_work(*busy, "--stop-at", "1", code=75)
+
+
 def longer_runs():
     """The mark "finished" is of the steps that were asked for; a refused start touches nothing."""
     constant = ["train", "-c", "teacher.yaml", "run.name=longer", "schedule.kind=constant"]
@@ -177,7 +193,8 @@ def longer_runs():
 
 def models():
     refuse("path with a name too long", ["inspect", "n" * 300], "File name too long")
-    refuse("tokenizer of a tokenizer", ["export", "runs/tokenizer", "--out", "pair", "--with-tokenizer"], "itself")
+    refuse("tokenizer of a tokenizer", ["export", "runs/tokenizer", "--out", "pair", "--with-tokenizer"],
+           "runs/tokenizer is a tokenizer")
     os.rename("runs/tokenizer", "tokenizer-of-the-student")
     shutil.copytree("runs/tokenizer2", "runs/tokenizer")
     refuse("tokenizer that was replaced", ["export", "runs/student", "--out", "pair", "--with-tokenizer"],
@@ -235,7 +252,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-bad-input-") as folder:
         os.chdir(folder)
         prepare()
-        for part in (configuration, shards, runs, longer_runs, models, disks):
+        for part in (configuration, shards, runs, running_runs, longer_runs, models, disks):
             part()
         os.chdir("/")
     if failures:

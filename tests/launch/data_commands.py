@@ -44,6 +44,7 @@ def importing():
     expect(run(*command), 0, "was there already, nothing to do")
     assert contents("images") == before
     expect(run("data", "import", "raw", "--out", "images"), 2, "images holds another data set", "name another folder")
+    expect(run("data", "import", "raw", "--out", "images/inside"), 2, "images/inside lies inside the data set")
     assert contents("images") == before
     expect(run("data", "import", "raw", "--split", "test", "--out", "other"), 2, "error:", "t10k-images-idx3-ubyte")
     expect(run("data", "import", "nowhere", "--out", "other"), 2, "error:", "nowhere")

@@ -70,7 +70,7 @@ def main(repository):
         folder = Path(name)
         few_images(folder / "images")
         (folder / "configs").symlink_to(repository / "configs")
-        for document in ("docs/by_hand.md", "docs/data.md", "README.md", "docs/evaluation.md"):
+        for document in ("docs/by_hand.md", "docs/import.md", "docs/data.md", "README.md", "docs/evaluation.md"):
             run_documented(repository / document, folder)
 
 

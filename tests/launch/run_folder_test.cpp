@@ -24,20 +24,21 @@ class RunFolder : public testing::Test {
 
   test::TemporaryFolder folder_;
   trainer::RunConfig config_;
+  RunLock lock_;
 };
 
 TEST_F(RunFolder, EveryStartGetsTheNextIncarnation) {
-  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 1), 1);
-  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 2), 2);
+  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 1, lock_), 1);
+  EXPECT_EQ(claim_run_folder(config_, "optim:\n  lr: 1\n", 2, lock_), 2);
   for (const char* name : {"config.yaml", "env.json", "cmd.txt", "identity.yaml"}) {
     EXPECT_TRUE(fs::exists(run_path(config_) / name)) << name;
   }
 }
 
 TEST_F(RunFolder, AnotherConfigurationIsRefusedByKey) {
-  claim_run_folder(config_, "optim:\n  lr: 0.001\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1);
+  claim_run_folder(config_, "optim:\n  lr: 0.001\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1, lock_);
   try {
-    claim_run_folder(config_, "optim:\n  lr: 0.002\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1);
+    claim_run_folder(config_, "optim:\n  lr: 0.002\n  betas: [0.9, 0.95]\nsources:\n  train: aa\n", 1, lock_);
     FAIL() << "was accepted";
   } catch (const data::InputError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("optim.lr was 0.001 and is now 0.002"));
@@ -46,7 +47,7 @@ TEST_F(RunFolder, AnotherConfigurationIsRefusedByKey) {
 }
 
 TEST_F(RunFolder, TheFinishedMarkSurvivesARoundTrip) {
-  claim_run_folder(config_, "a: 1\n", 1);
+  claim_run_folder(config_, "a: 1\n", 1, lock_);
   EXPECT_FALSE(read_finished(run_path(config_)).has_value());
   write_finished(run_path(config_), {120, "abc"});
   const auto mark = read_finished(run_path(config_));
@@ -57,7 +58,7 @@ TEST_F(RunFolder, TheFinishedMarkSurvivesARoundTrip) {
 
 TEST_F(RunFolder, AFolderThatCannotBeMadeIsTheSitesMistake) {
   std::ofstream(config_.run.dir) << "a file where the folder should be";
-  EXPECT_THROW(claim_run_folder(config_, "a: 1\n", 1), data::InputError);
+  EXPECT_THROW(claim_run_folder(config_, "a: 1\n", 1, lock_), data::InputError);
 }
 
 }  // namespace

@@ -34,6 +34,10 @@ bool launched_with_ranks() {
                      [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
+bool wants_no_color() {
+  return std::getenv("NO_COLOR") != nullptr;
+}
+
 struct Ranks::Impl {
   std::optional<MpiEnvironment> environment;
   std::unique_ptr<Collective> collective;

@@ -13,6 +13,8 @@ namespace bitlaw::trainer {
 // True under mpirun or srun --mpi (OMPI_COMM_WORLD_SIZE, PMI_RANK, PMIX_RANK ... are set).
 bool launched_with_ranks();
 
+bool wants_no_color();  // NO_COLOR is set
+
 // The ranks of this start. Backend::automatic: MPI when launched_with_ranks(), else a group of one without
 // MPI. Owns the MPI environment; made once, in main's thread, destroyed last. Sets the number of LibTorch
 // threads to the processors of this process divided by the ranks that share them unless OMP_NUM_THREADS is

@@ -6,8 +6,14 @@ namespace bitlaw::trainer {
 
 namespace {
 
-Problems all_problems(const RunConfig& config, int world_size) {
+Problems all_problems(const RunConfig& config, int world_size, Use use) {
   Problems problems;
+  if (use == Use::weights_alone) {
+    check_weights_alone(config, problems);
+    check_model(config, problems);
+    check_quant(config, problems);
+    return problems;
+  }
   check_sources(config, problems);
   check_model(config, problems);
   check_quant(config, problems);
@@ -18,12 +24,12 @@ Problems all_problems(const RunConfig& config, int world_size) {
 
 }  // namespace
 
-std::vector<std::string> config_problems(const RunConfig& config, int world_size) {
-  return all_problems(config, world_size).messages();
+std::vector<std::string> config_problems(const RunConfig& config, int world_size, Use use) {
+  return all_problems(config, world_size, use).messages();
 }
 
-void check_config(const RunConfig& config, int world_size) {
-  all_problems(config, world_size).throw_if_any();
+void check_config(const RunConfig& config, int world_size, Use use) {
+  all_problems(config, world_size, use).throw_if_any();
 }
 
 }  // namespace bitlaw::trainer

@@ -8,8 +8,13 @@
 
 namespace bitlaw::trainer {
 
+// What a configuration is wanted for. weights_alone: no step is made and no sample is read (import, and
+// post-training quantisation that looks at no inputs), so data, task, loss and batches are not asked for.
+enum class Use { training, weights_alone };
+
 // world_size: ranks that will run. Messages follow the error grammar, one per problem.
-std::vector<std::string> config_problems(const RunConfig& config, int world_size);
-void check_config(const RunConfig& config, int world_size);  // throws InputError with all of them
+std::vector<std::string> config_problems(const RunConfig& config, int world_size, Use use = Use::training);
+// Throws InputError with all of them.
+void check_config(const RunConfig& config, int world_size, Use use = Use::training);
 
 }  // namespace bitlaw::trainer

@@ -8,19 +8,47 @@ namespace bitlaw::trainer {
 
 namespace {
 
-void check_transformer(const distill::ModelConfig& model, Problems& problems) {
-  const std::int64_t heads =
-      model.num_heads > 0 ? model.num_heads : std::max<std::int64_t>(1, model.width / 64);
+std::int64_t heads_of(const distill::ModelConfig& model) {
+  return model.num_heads > 0 ? model.num_heads : std::max<std::int64_t>(1, model.width / 64);
+}
+
+void check_heads(const distill::ModelConfig& model, Problems& problems) {
+  const std::int64_t heads = heads_of(model);
   if (model.width % heads != 0) {
     problems.add("model.num_heads: " + std::to_string(heads) + " heads do not divide width " +
                      std::to_string(model.width),
                  "every head has width / num_heads channels", "choose a divisor of model.width");
   }
+}
+
+void check_mlp(const distill::ModelConfig& model, Problems& problems) {
   const double hidden = model.mlp_ratio * static_cast<double>(model.width);
   if (hidden != static_cast<double>(static_cast<std::int64_t>(hidden))) {
     problems.add("model.mlp_ratio: " + format_number(model.mlp_ratio) + " x width " +
                      std::to_string(model.width) + " is no whole number",
                  "it is the hidden width of the MLP", "choose a ratio that gives a whole number");
+  }
+}
+
+void check_patches(const distill::ModelConfig& model, Problems& problems) {
+  if (model.dit.latent_side % model.dit.patch_size != 0) {
+    problems.add("model.dit.patch_size: " + std::to_string(model.dit.patch_size) +
+                     " does not divide latent_side " + std::to_string(model.dit.latent_side),
+                 "the latents are cut into whole patches", "choose a divisor of model.dit.latent_side");
+  }
+  if (model.width % 4 != 0) {
+    problems.add("model.width: " + std::to_string(model.width) + " is no multiple of 4",
+                 "a position is a sine and a cosine of its row and of its column", "choose a multiple of 4");
+  }
+}
+
+void check_rotation(const distill::ModelConfig& model, Problems& problems) {
+  const std::int64_t heads = heads_of(model);
+  if (model.width % heads == 0 && model.width / heads % 4 != 0) {
+    problems.add("model.num_heads: " + std::to_string(heads) + " heads of " +
+                     std::to_string(model.width / heads) + " channels",
+                 "half of a head's channels are turned in pairs by the row, half by the column",
+                 "choose heads of a multiple of 4 channels");
   }
 }
 
@@ -65,12 +93,26 @@ void check_codebook(const distill::VqConfig& vq, Problems& problems) {
 }  // namespace
 
 void check_model(const RunConfig& config, Problems& problems) {
-  if (config.model.family == distill::Family::var) {
-    check_transformer(config.model, problems);
-  } else {
-    check_widths(config.model.vq, problems);
-    check_scales(config.model.vq, problems);
-    check_codebook(config.model.vq, problems);
+  const distill::ModelConfig& model = config.model;
+  switch (model.family) {
+    case distill::Family::var:
+      check_heads(model, problems);
+      check_mlp(model, problems);
+      break;
+    case distill::Family::vq:
+      check_widths(model.vq, problems);
+      check_scales(model.vq, problems);
+      check_codebook(model.vq, problems);
+      break;
+    case distill::Family::dit:
+      check_heads(model, problems);
+      check_mlp(model, problems);
+      check_patches(model, problems);
+      break;
+    case distill::Family::raster:
+      check_heads(model, problems);
+      check_rotation(model, problems);
+      break;
   }
 }
 

@@ -7,9 +7,10 @@
 namespace bitlaw::trainer {
 
 void check_sources(const RunConfig& config, Problems& problems);  // run, data, tokenizer, model.init, teacher
-void check_model(const RunConfig& config, Problems& problems);    // geometry of the network
-void check_distill(const RunConfig& config, Problems& problems);  // loss and its keys
-void check_quant(const RunConfig& config, Problems& problems);    // specs and rules
+void check_weights_alone(const RunConfig& config, Problems& problems);  // name and device, no steps
+void check_model(const RunConfig& config, Problems& problems);          // geometry of the network
+void check_distill(const RunConfig& config, Problems& problems);        // loss and its keys
+void check_quant(const RunConfig& config, Problems& problems);          // specs and rules
 void check_schedule(const RunConfig& config, int world_size, Problems& problems);  // batch, steps, optimiser
 
 }  // namespace bitlaw::trainer

@@ -1,5 +1,6 @@
 // Where a run's inputs come from: names, paths, and which of them its kind of task uses.
 #include "trainer/config/check_parts.h"
+#include "trainer/config/field_writer.h"
 
 namespace bitlaw::trainer {
 
@@ -61,7 +62,19 @@ void check_token_task(const RunConfig& config, Problems& problems) {
   }
 }
 
+bool is_untrained(distill::Family family) {
+  return family == distill::Family::dit || family == distill::Family::raster;
+}
+
 void check_family(const RunConfig& config, Problems& problems) {
+  if (is_untrained(config.model.family)) {
+    problems.add("model.family: " + std::string(data::enum_name(config.model.family)),
+                 "there is no task yet that trains " + std::string(noun_of(config.model.family)) +
+                     " or shows it samples",
+                 "import, inspect, export and convert it, and quantise its weights by 'bitlaw ptq' with "
+                 "quant.method rtn or hqq and without data.train and data.validation");
+    return;
+  }
   const bool tokenizer = config.task.kind == TaskKind::tokenizer;
   const auto wanted = tokenizer ? distill::Family::vq : distill::Family::var;
   if (config.model.family != wanted) {
@@ -77,6 +90,30 @@ void check_family(const RunConfig& config, Problems& problems) {
 }
 
 }  // namespace
+
+void check_weights_alone(const RunConfig& config, Problems& problems) {
+  check_name(config.run, problems);
+  check_device(config.run, problems);
+  if (config.model.family != distill::Family::var && !config.tokenizer.from.empty()) {
+    problems.add("tokenizer.from: '" + config.tokenizer.from +
+                     "' with model.family: " + std::string(data::enum_name(config.model.family)),
+                 "only a VAR speaks a tokenizer's tokens here", "remove it");
+  }
+  if (config.model.init == "teacher") {
+    problems.add("model.init: teacher", "without samples there is no teacher beside the model",
+                 "name the path of a run, an export or an import");
+  }
+  if (config.model.family == distill::Family::vq && config.quant.method != quant::Method::none) {
+    problems.add(
+        "quant.method: " + std::string(data::enum_name(config.quant.method)) + " with model.family: vq",
+        "linear layers are quantised, a tokenizer is made of convolutions",
+        "quantise the model of its tokens");
+  }
+  if (config.train.ema_decay > 0.0) {
+    problems.add("train.ema_decay: " + format_number(config.train.ema_decay),
+                 "no step is made, so there is nothing to average", "remove it");
+  }
+}
 
 void check_sources(const RunConfig& config, Problems& problems) {
   check_name(config.run, problems);

@@ -42,6 +42,16 @@ std::string write_config(const RunConfig& config) {
   return write_filtered(config, [](const std::string&) { return true; });
 }
 
+std::string write_config(const RunConfig& config, const std::vector<std::string>& keys) {
+  const auto holds = [](const std::string& section, const std::string& key) {
+    return key == section || key.starts_with(section + ".");
+  };
+  return write_filtered(config, [&](const std::string& key) {
+    return std::any_of(keys.begin(), keys.end(),
+                       [&](const std::string& wanted) { return holds(wanted, key) || holds(key, wanted); });
+  });
+}
+
 std::string identity_yaml(const RunConfig& config) {
   RunConfig reduced = config;
   if (reduced.model.init != "random" && reduced.model.init != "teacher") {

@@ -19,6 +19,7 @@ using test::message_of;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Key;
 
 std::string file_of(const std::string& name) {
   return std::string(BITLAW_SOURCE_DIR) + "/tests/distill/models/files/" + name;
@@ -166,11 +167,12 @@ TEST(LoadWeights, TablesOfAnotherGeometryAreRefused) {
 }
 
 TEST(LoadWeights, SectionsAreListed) {
-  EXPECT_THAT(weight_sections(file_of("var.pth")), ElementsAre(""));
-  EXPECT_THAT(weight_sections(file_of("var.safetensors")), ElementsAre(""));
-  EXPECT_THAT(weight_sections(file_of("dit.pt")), ElementsAre(""));
-  EXPECT_THAT(weight_sections(file_of("llamagen.pt")), ElementsAre("model"));
-  EXPECT_THAT(weight_sections(file_of("var_training.pt")), ElementsAre("ema", "model", "opt/state/0"));
+  EXPECT_THAT(weight_sections(file_of("var.pth")), ElementsAre(Key("")));
+  EXPECT_THAT(weight_sections(file_of("var.safetensors")), ElementsAre(Key("")));
+  EXPECT_THAT(weight_sections(file_of("dit.pt")), ElementsAre(Key("")));
+  EXPECT_THAT(weight_sections(file_of("llamagen.pt")), ElementsAre(Key("model")));
+  EXPECT_THAT(weight_sections(file_of("var_training.pt")),
+              ElementsAre(Key("ema"), Key("model"), Key("opt/state/0")));
   EXPECT_THAT(message_of([] { read_weights(file_of("var_training.pt"), ""); }),
               AllOf(HasSubstr("var_training.pt: no tensors in the file itself"),
                     HasSubstr("it holds tensors in: ema, model, opt/state/0")));

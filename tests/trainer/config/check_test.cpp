@@ -70,6 +70,49 @@ TEST(Check, TokenizerTask) {
   EXPECT_THAT(tokenizer_problems_with({"model.family=var"}), ElementsAre(HasSubstr("model.family: var")));
 }
 
+TEST(Check, FamiliesThatNothingTrains) {
+  for (const char* family : {"dit", "raster"}) {
+    EXPECT_THAT(problems_with({std::string("model.family=") + family}),
+                ElementsAre(AllOf(HasSubstr(std::string("model.family: ") + family),
+                                  HasSubstr("there is no task yet that trains a "),
+                                  HasSubstr("quant.method rtn or hqq"))));
+  }
+}
+
+// Import, and post-training quantisation that looks at no inputs.
+TEST(Check, WeightsAloneNeedNoDataAndNoTask) {
+  const auto problems = [](Overrides changes) {
+    changes.insert(changes.begin(), {"run.name=r", "model.width=128", "model.init=a"});
+    return config_problems(read_config({}, changes), 3, Use::weights_alone);
+  };
+  EXPECT_THAT(problems({}), IsEmpty());
+  EXPECT_THAT(problems({"quant.method=hqq", "quant.weights.num_bits=4"}), IsEmpty());
+  EXPECT_THAT(problems({"run.name=''", "model.num_heads=3", "quant.method=hqq", "model.init=teacher",
+                        "train.ema_decay=0.9"}),
+              ElementsAre(HasSubstr("run.name is missing"), HasSubstr("model.init: teacher"),
+                          HasSubstr("train.ema_decay: 0.9"), HasSubstr("3 heads do not divide"),
+                          HasSubstr("quant.weights.num_bits is missing")));
+  EXPECT_THAT(
+      problems({"model.family=vq", "quant.method=rtn", "quant.weights.num_bits=4", "train.max_steps=0"}),
+      ElementsAre(HasSubstr("quant.method: rtn with model.family: vq")));
+  EXPECT_THAT(problems({"model.family=dit", "tokenizer.from=t"}),
+              ElementsAre(HasSubstr("tokenizer.from: 't' with model.family: dit")));
+}
+
+TEST(Check, GeometryOfLatentsAndGrids) {
+  const auto problems = [](Overrides changes) {
+    changes.insert(changes.begin(), {"run.name=r", "model.init=a"});
+    return config_problems(read_config({}, changes), 1, Use::weights_alone);
+  };
+  EXPECT_THAT(problems({"model.family=dit", "model.width=1152", "model.num_heads=16"}), IsEmpty());
+  EXPECT_THAT(
+      problems({"model.family=dit", "model.dit.patch_size=3", "model.width=90", "model.num_heads=2"}),
+      ElementsAre(HasSubstr("3 does not divide latent_side 32"), HasSubstr("90 is no multiple of 4")));
+  EXPECT_THAT(problems({"model.family=raster", "model.width=768"}), IsEmpty());
+  EXPECT_THAT(problems({"model.family=raster", "model.width=60", "model.num_heads=10"}),
+              ElementsAre(HasSubstr("10 heads of 6 channels")));
+}
+
 TEST(Check, Geometry) {
   EXPECT_THAT(problems_with({"model.num_heads=3"}),
               ElementsAre(HasSubstr("3 heads do not divide width 128")));

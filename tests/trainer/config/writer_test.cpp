@@ -53,6 +53,15 @@ TEST(Writer, ShowsDefaults) {
   EXPECT_THAT(text, HasSubstr("  overrides: []\n"));
 }
 
+TEST(Writer, WritesTheKeysThatAreAskedFor) {
+  RunConfig config;
+  config.tokenizer.from = "runs/t";
+  config.model.depth = 3;
+  const std::string text = write_config(config, {"tokenizer", "model.depth"});
+  EXPECT_EQ(text, "tokenizer:\n  from: runs/t\nmodel:\n  depth: 3\n");
+  EXPECT_EQ(dump_of(parse_config(text, "text")), dump_of(config));
+}
+
 TEST(Writer, GroupsInListsAreIndented) {
   RunConfig config;
   config.quant.overrides.push_back({"*.fc2", {}});

@@ -1,0 +1,51 @@
+// Quantisation without samples: what the walk over a VAR's layers gives, layer by layer.
+#include "distill/quantise_weights.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "quant/containers/model_state.h"
+#include "quant/prepare.h"
+#include "tests/distill/lively_var.h"
+
+namespace bitlaw::distill {
+namespace {
+
+quant::QuantConfig config_of(quant::Method method, std::vector<quant::TransformKind> transforms = {}) {
+  quant::QuantConfig config;
+  config.method = method;
+  config.transforms = std::move(transforms);
+  config.weights.num_bits = 4;
+  config.weights.group_size = 16;
+  config.ignore = {"head"};
+  return config;
+}
+
+TEST(QuantiseWeights, IsTheWalkWithoutInputs) {
+  for (const quant::QuantConfig& config :
+       {config_of(quant::Method::hqq), config_of(quant::Method::rtn, {quant::TransformKind::hadamard})}) {
+    const auto walked = lively_var(lively_shape());
+    const auto alone = lively_var(lively_shape());
+    quant::prepare(*walked, config, quant::ScaleInit::from_weights);
+    quant::prepare(*alone, config, quant::ScaleInit::from_weights);
+    const auto expected = calibrate(*walked, config, {});
+    const auto layers = quantise_weights(*alone, config);
+    ASSERT_EQ(layers.size(), expected.size());
+    EXPECT_GT(layers.front().relative_error, 0.0);
+    EXPECT_EQ(quant::parameter_hash(*alone), quant::parameter_hash(*walked));
+    EXPECT_EQ(quant::pack_model(*alone, quant::RestType::bfloat16),
+              quant::pack_model(*walked, quant::RestType::bfloat16));
+  }
+}
+
+TEST(QuantiseWeights, LeavesIgnoredLayersAlone) {
+  const auto model = lively_var(lively_shape());
+  const at::Tensor head = model->named_parameters()["head.weight"].detach().clone();
+  const quant::QuantConfig config = config_of(quant::Method::hqq);
+  quant::prepare(*model, config, quant::ScaleInit::from_weights);
+  quantise_weights(*model, config);
+  EXPECT_TRUE(at::equal(model->named_parameters()["head.weight"], head));
+}
+
+}  // namespace
+}  // namespace bitlaw::distill

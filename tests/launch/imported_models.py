@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Imported weights in every command that takes a model, with the real program.
+
+usage: imported_models.py BITLAW MPIEXEC
+A tokenizer and a VAR are trained for two steps and written as safetensors under the published names; what is imported
+from there must be the same models: the same hashes, figures, tokens and pictures, to the bit.
+"""
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+
+program = Program(*sys.argv[1:3])
+
+TOKENIZER = TINY_TOKENIZER + "data: {train: images/train, validation: images/test}\n"
+TEACHER = """
+run: {name: teacher, seed: 1}
+task: {kind: pretrain}
+data: {train: tokens/train, validation: tokens/test}
+tokenizer: {from: runs/tokenizer}
+model: {family: var, depth: 1, width: 32, num_heads: 2, ada_lin_gamma: 0.5}
+train: {global_batch_size: 8, micro_batch_size: 4, max_steps: 2, precision: fp32}
+eval: {samples: 8, micro_batch_size: 4}
+"""
+DATA = ["data.train=tokens/train", "data.validation=tokens/test", "eval.samples=8", "eval.micro_batch_size=4",
+        "train.precision=fp32"]
+W4 = ["quant.weights.num_bits=4", "quant.weights.strategy=group", "quant.weights.group_size=16", "quant.ignore=[head]"]
+STUDENT = ["run.name=student", "task.kind=distill", "distill.teacher=import/teacher", "model.init=teacher",
+           "distill.top_k=8", "train.global_batch_size=8", "train.micro_batch_size=4", "train.max_steps=2"]
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit(f"FAILED: {message}")
+
+
+def run(*arguments, code=0, **options):
+    done = program.run(*arguments, **options)
+    if done.returncode != code:
+        sys.exit(f"FAILED: {arguments} gave {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
+    return done.stdout if code == 0 else done.stderr
+
+
+def read(*arguments):
+    return json.loads(run(*arguments, "--json"))
+
+
+def make_originals():
+    write_idx("raw", "train", 64, 16)
+    write_idx("raw", "t10k", 16, 16)
+    Path("tokenizer.yaml").write_text(TOKENIZER)
+    Path("teacher.yaml").write_text(TEACHER)
+    for split in ("train", "test"):
+        run("data", "import", "raw", "--split", split, "--out", f"images/{split}")
+    run("train", "-c", "tokenizer.yaml")
+    for split in ("train", "test"):
+        run("data", "tokenize", "--tokenizer", "runs/tokenizer", "--in", f"images/{split}", "--out", f"tokens/{split}")
+    run("train", "-c", "teacher.yaml")
+    for name in ("tokenizer", "teacher"):
+        run("export", f"runs/{name}", "--out", f"published/{name}", "--format", "compressed-tensors")
+
+
+def import_both():
+    run("import", "published/tokenizer/model.safetensors", "-c", "tokenizer.yaml", "--out", "import/tokenizer")
+    made = read("import", "published/teacher/model.safetensors", "-c", "teacher.yaml", "--tokenizer", "import/tokenizer",
+                "--out", "import/teacher")
+    check(made["num_classes"] == 4, f"the classes are those of the label table: {made}")
+    for name in ("tokenizer", "teacher"):
+        original, imported = read("inspect", f"runs/{name}"), read("inspect", f"import/{name}")
+        for key in ("parameter_hash", "model_bits", "bits_per_weight", "other_values"):
+            check(original[key] == imported[key], f"{name}: {key} {imported[key]} instead of {original[key]}")
+        check(imported["kind"] == "import" and imported["imported_from"] == "model.safetensors", str(imported))
+    check(made["tokenizer_hash"] == read("inspect", "runs/tokenizer")["parameter_hash"], str(made))
+    check(made["parameters"] == read("inspect", "import/teacher")["other_values"], str(made))
+
+
+def use_as_they_are():
+    for name in ("tokenizer", "teacher"):
+        ours, theirs = read("eval", f"import/{name}"), read("eval", f"runs/{name}")
+        differing = {key for key in theirs if ours[key] != theirs[key]} - {"model", "step"}
+        check(not differing, f"{name}: figures differ: {ours} {theirs}")
+    run("data", "tokenize", "--tokenizer", "import/tokenizer", "--in", "images/test", "--out", "tokens/again")
+    check(read("data", "inspect", "tokens/again")["content_hash"] == read("data", "inspect", "tokens/test")["content_hash"],
+          "the imported tokenizer gives other tokens")
+    for name in ("import", "runs"):
+        run("sample", f"{name}/teacher", "--names", "one", "--count", 4, "--labels", 0, 1, "--out", f"{name}.png")
+    inside = [Path(f"{name}.png").read_bytes().partition(b"IDAT")[2] for name in ("import", "runs")]
+    check(inside[0] == inside[1], "the imported model draws other pictures")
+
+
+def quantise():
+    """Without data from the import, and with data from the run: the same codes."""
+    for method in ("rtn", "hqq"):
+        run("ptq", "-c", "import/teacher/model.yaml", f"run.name={method}", f"quant.method={method}", *W4)
+        run("ptq", "-c", "teacher.yaml", f"run.name={method}-data", "model.init=runs/teacher", f"quant.method={method}", *W4)
+        alone, whole = read("inspect", f"runs/{method}"), read("inspect", f"runs/{method}-data")
+        for key in ("parameter_hash", "model_bits", "step", "finished"):
+            check(alone[key] == whole[key], f"{method}: {key} {alone[key]} instead of {whole[key]}")
+        run("export", f"runs/{method}", "--out", f"export/{method}", "--with-tokenizer")
+        run("verify", f"export/{method}/model.h5", "--against", f"runs/{method}-data")
+    check("nothing to do" in program.run("ptq", "-c", "import/teacher/model.yaml", "run.name=hqq", "quant.method=hqq", *W4).stderr,
+          "a second ptq does not say that the run is finished")
+    run("ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", "quant.method=hqq", *W4, ranks=2)
+    check(read("inspect", "runs/two-ranks")["parameter_hash"] == read("inspect", "runs/hqq")["parameter_hash"],
+          "two ranks quantise to other codes")
+    figures = read("eval", "export/hqq", "--data", "tokens/test", "--teacher", "import/teacher", "--samples", 8)
+    check(0 <= figures["kl_teacher_student"] < 0.1, f"4 bits are far from the teacher: {figures}")
+    run("convert", "export/hqq", "--to", "native", "--out", "convert/hqq")
+    check(Path("convert/hqq/model.h5").read_bytes() == Path("export/hqq/model.h5").read_bytes(), "the converted file differs")
+
+
+def train_on():
+    run("ptq", "-c", "import/teacher/model.yaml", "run.name=gptq", "quant.method=gptq", "quant.calibration.samples=16",
+        *DATA, *W4)
+    run("train", "-c", "import/teacher/model.yaml", *STUDENT, *DATA, "quant.method=lsq", *W4)
+    run("export", "runs/student", "--out", "export/student", "--with-tokenizer")
+    check(read("eval", "export/student")["samples"] == 8, "the student's teacher is not found")
+
+
+def there_and_back():
+    """A full-precision import through another container, and in again: the same file."""
+    run("convert", "import/teacher", "--to", "compressed-tensors", "--out", "convert/teacher")
+    run("import", "convert/teacher/model.safetensors", "-c", "teacher.yaml", "--tokenizer", "import/tokenizer", "--out",
+        "import/again")
+    check(Path("import/again/model.h5").read_bytes() == Path("import/teacher/model.h5").read_bytes(),
+          "the second import is another file")
+
+
+def refused(expected, *arguments):
+    message = run(*arguments, code=2)
+    line = message[message.find("error:"):]
+    check(line.startswith("error:") and "[" in line and ";" in line and expected in line, f"{arguments}: {message}")
+
+
+def break_it():
+    weights = "published/tokenizer/model.safetensors"
+    refused("--model is missing", "import", weights, "--out", "x")
+    refused("no published model 'var-d99'", "import", weights, "--model", "var-d99", "--out", "x")
+    refused("is there already", "import", weights, "-c", "tokenizer.yaml", "--out", "import/tokenizer")
+    refused("missing: encoder.down.3", "import", weights, "--model", "var-vq", "--out", "x")
+    refused("no tensors in ema", "import", weights, "-c", "tokenizer.yaml", "--section", "ema", "--out", "x")
+    refused("--tokenizer is missing", "import", "published/teacher/model.safetensors", "-c", "teacher.yaml",
+            "tokenizer.from=", "--out", "x")
+    refused("data.train is missing", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=gptq", *W4)
+    refused("tensors of import/teacher do not fit", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn",
+            "model.depth=2", *W4)
+    refused("is an export already", "export", "import/teacher", "--out", "x")
+    refused("quant.method: rtn with model.family: vq", "ptq", "-c", "import/tokenizer/model.yaml", "run.name=x",
+            "quant.method=rtn", *W4)
+    check(not Path("x").exists() and not Path("runs/x").exists(), "a refused command left something behind")
+
+
+with tempfile.TemporaryDirectory(prefix="bitlaw-imported-") as folder:
+    os.chdir(folder)
+    make_originals()
+    import_both()
+    use_as_they_are()
+    quantise()
+    train_on()
+    there_and_back()
+    break_it()
+    os.chdir("/")

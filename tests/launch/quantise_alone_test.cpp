@@ -1,0 +1,149 @@
+// Models that no task trains: in by import, quantised without a sample, out packed and proved.
+#include "launch/quantise_alone.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "data/formats/safetensors.h"
+#include "data/formats/tensor_io.h"
+#include "launch/evaluation.h"
+#include "launch/model_export.h"
+#include "launch/proof_outputs.h"
+#include "launch/run_folder.h"
+#include "launch/weights_import.h"
+#include "quant/containers/model_state.h"
+#include "tests/support/message_of.h"
+#include "tests/support/temporary_folder.h"
+
+namespace bitlaw::launch {
+namespace {
+namespace fs = std::filesystem;
+
+using test::message_of;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr std::int64_t kClasses = 3;
+
+trainer::RunConfig config_of(distill::Family family) {
+  trainer::RunConfig config;
+  config.model.family = family;
+  config.model.depth = 2;
+  config.model.width = 32;
+  config.model.num_heads = 2;
+  config.model.dit = {2, 8, 4, true};
+  config.model.raster = {40, 4, true};
+  return config;
+}
+
+class QuantiseAlone : public testing::TestWithParam<distill::Family> {
+ protected:
+  QuantiseAlone() : config_(config_of(GetParam())) {
+    network_ = distill::make_model(config_.model, config_.model.vq, kClasses);
+    network_->eval();
+    at::manual_seed(5);
+    const at::NoGradGuard no_grad;
+    data::SafetensorsFile file;
+    for (const auto& item : network_->named_parameters()) {
+      item.value().normal_(0.0, 0.2);
+      file.tensors.emplace(item.key(), data::raw_tensor_of(item.value()));
+    }
+    for (const auto& item : network_->named_buffers()) {
+      file.tensors.emplace(item.key(), data::raw_tensor_of(item.value()));
+    }
+    data::write_safetensors(folder_ / "weights.safetensors", file);
+    import_weights({folder_ / "weights.safetensors", std::nullopt, "", config_, folder_ / "import"});
+  }
+
+  // A run of the import: rtn, or what the caller makes of it.
+  trainer::RunConfig run_config() const {
+    trainer::RunConfig config = config_;
+    config.run.name = std::string("r");
+    config.run.dir = (folder_ / "runs").string();
+    config.model.init = (folder_ / "import").string();
+    config.quant.method = quant::Method::hqq;
+    config.quant.weights.num_bits = 4;
+    config.quant.weights.group_size = 16;
+    config.train.max_steps = 0;
+    return config;
+  }
+  static int run(const trainer::RunConfig& config) {
+    TrainingOptions options;
+    options.verbosity = trainer::Verbosity::quiet;
+    return quantise_alone(config, options);
+  }
+  static std::string refusal(const trainer::RunConfig& config) {
+    return message_of([&] { run(config); });
+  }
+
+  test::TemporaryFolder folder_;
+  trainer::RunConfig config_;
+  std::shared_ptr<torch::nn::Module> network_;
+};
+
+TEST_P(QuantiseAlone, TheImportIsTheNetwork) {
+  const at::NoGradGuard no_grad;
+  const LoadedModel loaded = load_model(folder_ / "import");
+  EXPECT_EQ(loaded.origin.num_classes, kClasses);
+  EXPECT_EQ(loaded.origin.parameter_hash, quant::parameter_hash(*network_));
+  const at::Tensor ours = proof_outputs(*loaded.model, kClasses).back();
+  EXPECT_TRUE(at::equal(ours, proof_outputs(*network_, kClasses).back()));
+  EXPECT_GT(ours.abs().max().item<double>(), 0.0);
+}
+
+TEST_P(QuantiseAlone, LeavesARunThatIsExportedAndProved) {
+  const trainer::RunConfig config = run_config();
+  EXPECT_EQ(run(config), 0);
+  const LoadedModel trained = load_model(run_path(config));
+  EXPECT_EQ(trained.origin.step, 0);
+  EXPECT_EQ(trained.origin.num_classes, kClasses);
+  EXPECT_EQ(read_finished(run_path(config))->parameter_hash, trained.origin.parameter_hash);
+  const VerifyReport report = export_model(trained, folder_ / "model.h5");
+  EXPECT_GE(report.packed_layers, 2 * 4);
+  const at::NoGradGuard no_grad;
+  const at::Tensor packed = proof_outputs(*load_model(folder_ / "model.h5").model, kClasses).back();
+  const at::Tensor full = proof_outputs(*network_, kClasses).back();
+  const double error = ((packed - full).square().mean() / full.square().mean()).sqrt().item<double>();
+  EXPECT_GT(error, 0.0);
+  EXPECT_LT(error, 0.5);
+  EXPECT_EQ(run(config), 0);  // nothing to do
+}
+
+TEST_P(QuantiseAlone, RefusesWhatDoesNotFit) {
+  trainer::RunConfig config = run_config();
+  config.model.depth = 3;
+  EXPECT_THAT(refusal(config), AllOf(HasSubstr("model.init"), HasSubstr("do not fit this model")));
+  config = run_config();
+  config.model.family = distill::Family::var;
+  EXPECT_THAT(refusal(config), AllOf(HasSubstr(std::string(distill::noun_of(GetParam())) + ", not a VAR")));
+  config = run_config();
+  config.quant.weights.group_size = 7;
+  EXPECT_THAT(refusal(config), HasSubstr("7"));
+  EXPECT_FALSE(fs::exists(config.run.dir));
+}
+
+TEST_P(QuantiseAlone, IsShownNoSamples) {
+  EvaluationRequest request;
+  request.model = folder_ / "import";
+  request.data = (folder_ / "nowhere").string();
+  EXPECT_THAT(message_of([&] { prepare_evaluation(request); }),
+              AllOf(HasSubstr("is " + std::string(distill::noun_of(GetParam()))), HasSubstr("no figures")));
+  trainer::RunConfig config = run_config();
+  EXPECT_TRUE(needs_no_samples(config));
+  config.quant.method = quant::Method::gptq;
+  EXPECT_FALSE(needs_no_samples(config));
+  config = run_config();
+  config.data.train = "tokens";
+  EXPECT_FALSE(needs_no_samples(config));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, QuantiseAlone,
+                         testing::Values(distill::Family::dit, distill::Family::raster),
+                         [](const auto& family) { return std::string(data::enum_name(family.param)); });
+
+}  // namespace
+}  // namespace bitlaw::launch
