@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -17,7 +19,7 @@ namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kQuantizerMember = ".weight_quantizer.";
+constexpr std::array<std::string_view, 2> kQuantizerMembers = {".weight_quantizer.", ".input_quantizer."};
 
 struct Place {
   fs::path path;
@@ -181,7 +183,10 @@ LoadedModel load_export(const fs::path& path, const WeightsWish& wish) {
 distill::State without_quantizers(const distill::State& state) {
   distill::State masters;
   for (const auto& [name, tensor] : state) {
-    if (name.find(kQuantizerMember) == std::string::npos) {
+    const bool is_state =
+        std::any_of(kQuantizerMembers.begin(), kQuantizerMembers.end(),
+                    [&](std::string_view member) { return name.find(member) != std::string::npos; });
+    if (!is_state) {
       masters[name] = tensor;
     }
   }
@@ -201,11 +206,11 @@ void undo_input_transforms(torch::nn::Module& model, distill::State& state) {
 
 distill::State deployed_state(const LoadedModel& loaded) {
   if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
-    return quant::state_of(*loaded.model, quant::StateScope::deployed);
+    return without_quantizers(quant::state_of(*loaded.model, quant::StateScope::deployed));
   }
   const auto plain = bare_model(loaded.origin);
   quant::load_packed(*plain, quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype));
-  return quant::state_of(*plain, quant::StateScope::deployed);
+  return without_quantizers(quant::state_of(*plain, quant::StateScope::deployed));
 }
 
 fs::path tokenizer_place(const ModelOrigin& origin, const fs::path& wish) {

@@ -56,8 +56,8 @@ struct LoadedModel {
 // than asked for.
 LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wish = {});
 
-// The same as values for a task: the deployed weights (dequantised) for a teacher or tokenizer, the masters
-// without quantiser state for a student's initial weights.
+// The same as values for a task: the deployed weights (dequantised; inputs stay as they are) for a teacher or
+// tokenizer, the masters without quantiser state for a student's initial weights.
 enum class SourceUse { deployed, masters };
 distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use);
 

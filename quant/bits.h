@@ -15,10 +15,13 @@ struct BitCount {
   std::int64_t code_bits = 0;          // dense: n * b (row padding to 32 bits is in file size, not here)
   std::int64_t scale_bits = 0;
   std::int64_t zero_point_bits = 0;
+  std::int64_t input_bits = 0;   // static scales and zero points of inputs
   std::int64_t rest_values = 0;  // everything else that the forward needs and training changes
   std::int64_t rest_bits = 0;
 
-  std::int64_t model_bits() const { return code_bits + scale_bits + zero_point_bits + rest_bits; }
+  std::int64_t model_bits() const {
+    return code_bits + scale_bits + zero_point_bits + input_bits + rest_bits;
+  }
   double bits_per_weight() const;  // of the quantised weights; rest width when there are none
 };
 

@@ -22,7 +22,8 @@ bool is_post_training(Method method);
 bool has_transform(const QuantConfig& config, TransformKind kind);
 // Whether the method or a transform needs to know the layers' inputs.
 bool needs_calibration(const QuantConfig& config);
-// Whether codes come from quantise_layer (post_training.h), not from the quantizers' own rounding.
+// Whether codes come from quantise_layer (post_training.h), not from the quantizers' own rounding: where
+// layers are looked at one after the other, for their codes or for static scales of their inputs.
 bool is_calibrated(const QuantConfig& config);
 
 // InputError: transforms that the method cannot have.
