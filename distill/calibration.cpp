@@ -8,10 +8,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "data/formats/input_error.h"
 #include "distill/fold.h"
+#include "quant/input_observation.h"
 #include "quant/methods/post_training.h"
 #include "quant/prepare.h"
 
@@ -27,8 +29,8 @@ using quant::Quantizer;
 struct Layer {
   std::string name;
   Linear* linear = nullptr;
-  std::shared_ptr<Quantizer> quantizer;  // kept here while the layer has none
-  std::optional<quant::QuantSpec> activations;
+  std::shared_ptr<Quantizer> quantizer;           // kept here while the layer has none
+  std::shared_ptr<quant::InputQuantizer> inputs;  // likewise
 };
 
 // Layers that are measured in one pass over the first `blocks` blocks.
@@ -54,7 +56,7 @@ std::vector<Stage> take_stages(Var& model) {
     if (linear->weight_quantizer()) {
       Stage& stage = stages[blocks_before(name, model.shape().depth)];
       stage.blocks = blocks_before(name, model.shape().depth);
-      stage.layers.push_back({name, linear, linear->weight_quantizer(), linear->activation_spec()});
+      stage.layers.push_back({name, linear, linear->weight_quantizer(), linear->input_quantizer()});
       linear->attach(nullptr, std::nullopt);
     }
   }
@@ -155,12 +157,14 @@ class Walk {
       }
       if (config_.calibration.inputs == quant::CalibrationInputs::quantised) {
         deploy(stage);
+        observe_inputs({&stage, 1});
       }
     }
     if (config_.calibration.inputs == quant::CalibrationInputs::full) {
       for (const Stage& stage : stages_) {
         deploy(stage);
       }
+      observe_inputs(stages_);
     }
     return std::move(layers_);
   }
@@ -170,7 +174,24 @@ class Walk {
   void deploy(const Stage& stage) {
     weights_.write();
     for (const Layer& layer : stage.layers) {
-      layer.linear->attach(layer.quantizer, layer.activations);
+      layer.linear->attach(layer.quantizer, std::nullopt);
+      layer.linear->attach_inputs(layer.inputs);
+    }
+  }
+
+  // Static scales of inputs follow from what meets the final weights: the transforms are decided, and
+  // producers have absorbed what they absorb.
+  void observe_inputs(std::span<const Stage> stages) {
+    std::vector<quant::NamedLinear> layers;
+    for (const Stage& stage : stages) {
+      for (const Layer& layer : stage.layers) {
+        layers.emplace_back(layer.name, layer.linear);
+      }
+    }
+    quant::InputObservation observation(layers);
+    if (!observation.empty()) {
+      run_.forward(stages.back().blocks);
+      observation.adopt(run_.reduce(observation.seen()));
     }
   }
 

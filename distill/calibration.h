@@ -3,7 +3,9 @@
 // Stage by stage (what all blocks share, each block, the head): the inputs of the stage's layers are measured
 // in one pass over the calibration samples, reduced over ranks, and each layer is quantised by the method of
 // its configuration. Within a stage consumers come before the producers that absorb their input multipliers
-// (distill/fold.h). Masters become the weights that the codes stand for. Statistics of one stage are kept at
+// (distill/fold.h). Masters become the weights that the codes stand for. Static scales of inputs are then
+// observed in a second pass over the stage, its weights quantised and its inputs not yet (with
+// calibration.inputs: full in one pass at the end, no input quantised). Statistics of one stage are kept at
 // a time, and no activations: memory does not depend on the number of samples, and the blocks before a stage
 // are computed again for it.
 #pragma once

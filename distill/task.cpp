@@ -17,8 +17,11 @@ bool contains(std::string_view text, std::string_view part) {
 }  // namespace
 
 ParameterRole role_of(const std::string& name, const at::Tensor& tensor) {
+  if (name.ends_with("input_quantizer.alpha")) {
+    return ParameterRole::clipping_value;
+  }
   if (name.ends_with("log_scale") || name.ends_with("log_scale_negative") ||
-      name.ends_with("learned_zero_point")) {
+      name.ends_with("learned_zero_point") || name.ends_with("input_quantizer.offset")) {
     return ParameterRole::quantizer_scale;
   }
   if (tensor.dim() <= 1 || contains(name, "scale_mul")) {

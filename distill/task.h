@@ -28,9 +28,10 @@ struct Restart {
 
 enum class ParameterRole {
   weight,
-  no_decay,
-  quantizer_scale
-};  // no_decay: norms, biases, embeddings, positions
+  no_decay,         // norms, biases, embeddings, positions
+  quantizer_scale,  // scales and offsets of quantisers
+  clipping_value    // PACT's alpha: moves like a scale, decays like a weight
+};
 
 struct NamedParameter {
   std::string name;

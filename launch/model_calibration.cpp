@@ -8,7 +8,10 @@
 #include "distill/calibration.h"
 #include "distill/tasks/var_task.h"
 #include "launch/calibration_samples.h"
+#include "quant/input_observation.h"
+#include "quant/input_plan.h"
 #include "quant/methods/method_plan.h"
+#include "quant/prepare.h"
 #include "trainer/statistics_reduction.h"
 
 namespace bitlaw::launch {
@@ -36,30 +39,57 @@ void train_blocks(const TrainingOptions::Start& start, distill::VarTask& task) {
                  distill::to_string(distill::train_blocks(task.student(), start.config.quant, run)));
 }
 
+distill::VarTask& var_task(distill::Task& task) {
+  auto* found = dynamic_cast<distill::VarTask*>(&task);
+  if (found == nullptr) {
+    throw data::InputError("task.kind: tokenizer", "calibration looks at the layers of a VAR",
+                           "name a run of kind pretrain or distill");
+  }
+  return *found;
+}
+
+void log_static_inputs(const TrainingOptions::Start& start) {
+  const std::string text = quant::static_inputs_text(quant::linear_layers(start.task.model()));
+  if (!text.empty()) {
+    start.log.info("static scales of inputs:\n" + text);
+  }
+}
+
 }  // namespace
 
 void calibrate_model(const TrainingOptions::Start& start) {
-  auto* task = dynamic_cast<distill::VarTask*>(&start.task);
-  if (task == nullptr) {
-    throw data::InputError("task.kind: tokenizer", "post-training methods walk over the layers of a VAR",
-                           "name a run of kind pretrain or distill");
-  }
-  task->student().eval();
+  distill::VarTask& task = var_task(start.task);
+  task.student().eval();
   if (start.config.quant.method == quant::Method::block_ap) {
-    train_blocks(start, *task);
+    train_blocks(start, task);
+    if (quant::has_static_inputs(start.config.quant)) {
+      observe_inputs(start);
+    }
     return;
   }
   std::optional<CalibrationSamples> samples;
-  if (quant::needs_calibration(start.config.quant)) {
+  if (quant::needs_calibration(start.config.quant) || quant::has_static_inputs(start.config.quant)) {
     samples.emplace(start.config, *start.sources.train, start.collective);
   }
   const distill::CalibrationRun run{
       [&](std::int64_t blocks) {
-        samples->for_each_batch([&](const data::Batch& batch) { task->run_blocks(batch, blocks); });
+        samples->for_each_batch([&](const data::Batch& batch) { task.run_blocks(batch, blocks); });
       },
       [&](const quant::Statistics& mine) { return trainer::reduce_statistics(mine, start.collective); }};
   start.log.info("calibration:\n" +
-                 distill::to_string(distill::calibrate(task->student(), start.config.quant, run)));
+                 distill::to_string(distill::calibrate(task.student(), start.config.quant, run)));
+  log_static_inputs(start);
+}
+
+void observe_inputs(const TrainingOptions::Start& start) {
+  distill::VarTask& task = var_task(start.task);
+  task.student().eval();
+  const CalibrationSamples samples(start.config, *start.sources.train, start.collective);
+  quant::InputObservation observation(quant::linear_layers(task.student()));
+  samples.for_each_batch(
+      [&](const data::Batch& batch) { task.run_blocks(batch, task.student().shape().depth + 1); });
+  observation.adopt(trainer::reduce_statistics(observation.seen(), start.collective));
+  log_static_inputs(start);
 }
 
 }  // namespace bitlaw::launch

@@ -1,4 +1,5 @@
-// Post-training quantisation of a run's model on samples of its training set, spread over the ranks.
+// What is done to a run's model before its first step on samples of its training set, spread over the ranks:
+// post-training quantisation, and static scales of inputs.
 #pragma once
 
 #include "launch/training_run.h"
@@ -9,5 +10,9 @@ namespace bitlaw::launch {
 // eval.micro_batch_size of which rank r takes every size-th. Logs a table of layers. InputError: fewer
 // samples than that, or what distill/calibration.h says; trainer::StopRequested.
 void calibrate_model(const TrainingOptions::Start& start);
+
+// For a training with static scales of inputs: one pass over the same samples, weights quantised, inputs not.
+// All ranks have the same scales afterwards. The same errors.
+void observe_inputs(const TrainingOptions::Start& start);
 
 }  // namespace bitlaw::launch

@@ -97,9 +97,9 @@ void compare_contents(const quant::PackedModel& trained, const quant::PackedMode
                  }
                });
   compare_maps(trained.activations, stored.activations, "activations",
-               [](const std::string& name, const quant::QuantSpec& a, const quant::QuantSpec& b) {
+               [](const std::string& name, const quant::PackedInput& a, const quant::PackedInput& b) {
                  if (!(a == b)) {
-                   differ(fmt::format("activations/{}: spec differs", name));
+                   differ(fmt::format("activations/{}: spec, scale or zero point differs", name));
                  }
                });
 }

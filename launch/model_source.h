@@ -57,8 +57,8 @@ struct LoadedModel {
 // than asked for.
 LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wish = {});
 
-// The same as values for a task: the deployed weights (dequantised) for a teacher or tokenizer, the masters
-// without quantiser state for a student's initial weights, codes and scales with them (`codes`) where it
+// The same as values for a task: the deployed weights (dequantised; inputs stay as they are) for a teacher or
+// tokenizer, the masters without quantiser state for a student's initial weights, codes and scales with them (`codes`) where it
 // keeps the codes. Masters of layers that have none are their deployed weights.
 enum class SourceUse { deployed, masters, codes };
 distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use);

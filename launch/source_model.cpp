@@ -1,7 +1,10 @@
 // A loaded model as values for a task: states, codes and what they are of.
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "launch/model_source.h"
 #include "quant/containers/model_state.h"
@@ -10,7 +13,7 @@
 namespace bitlaw::launch {
 namespace {
 
-constexpr std::string_view kQuantizerMember = ".weight_quantizer.";
+constexpr std::array<std::string_view, 2> kQuantizerMembers = {".weight_quantizer.", ".input_quantizer."};
 
 std::map<std::string, quant::QuantSpec> specs_of(const LoadedModel& loaded) {
   std::map<std::string, quant::QuantSpec> specs;
@@ -27,13 +30,21 @@ std::map<std::string, quant::QuantSpec> specs_of(const LoadedModel& loaded) {
   return specs;
 }
 
-distill::State masters_of(torch::nn::Module& model) {
+distill::State without_quantizers(const distill::State& state) {
   distill::State masters;
-  for (const auto& [name, tensor] : quant::state_of(model, quant::StateScope::deployed)) {
-    if (name.find(kQuantizerMember) == std::string::npos) {
+  for (const auto& [name, tensor] : state) {
+    const bool is_state =
+        std::any_of(kQuantizerMembers.begin(), kQuantizerMembers.end(),
+                    [&](std::string_view member) { return name.find(member) != std::string::npos; });
+    if (!is_state) {
       masters[name] = tensor;
     }
   }
+  return masters;
+}
+
+distill::State masters_of(torch::nn::Module& model) {
+  distill::State masters = without_quantizers(quant::state_of(model, quant::StateScope::deployed));
   for (const auto& [name, linear] : quant::linear_layers(model)) {
     if (linear->weight_quantizer() && linear->weight_quantizer()->has_frozen_codes()) {
       masters[name + ".weight"] = linear->effective_weight().detach();
@@ -60,12 +71,12 @@ void undo_input_transforms(torch::nn::Module& model, distill::State& state) {
 
 distill::State deployed_state(const LoadedModel& loaded) {
   if (loaded.origin.is_export || loaded.origin.config.quant.method == quant::Method::none) {
-    return quant::state_of(*loaded.model, quant::StateScope::deployed);
+    return without_quantizers(quant::state_of(*loaded.model, quant::StateScope::deployed));
   }
   const ModelOrigin& origin = loaded.origin;
   const auto plain = distill::make_model(origin.config.model, origin.config.model.vq, origin.num_classes);
   quant::load_packed(*plain, quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype));
-  return quant::state_of(*plain, quant::StateScope::deployed);
+  return without_quantizers(quant::state_of(*plain, quant::StateScope::deployed));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "quant/bits.h"
 
 #include "quant/containers/model_state.h"
+#include "quant/input_plan.h"
 #include "quant/layers.h"
 #include "quant/prepare.h"
 
@@ -20,8 +21,16 @@ void add_weight(const QuantSpec& spec, std::int64_t weights, std::int64_t scales
   count.zero_point_bits += spec.has_zero_point() ? scales * bits_of(spec.fields().zero_point_dtype) : 0;
 }
 
-void add_inputs(std::int64_t group_indices, std::int64_t multipliers, BitCount& count) {
+// Groups of scattered inputs and multipliers of inputs.
+void add_input_order(std::int64_t group_indices, std::int64_t multipliers, BitCount& count) {
   count.input_bits += 32 * (group_indices + multipliers);
+}
+
+void add_static_input(const QuantSpec& spec, BitCount& count) {
+  if (is_static(spec)) {
+    count.input_bits += bits_of(spec.fields().scale_dtype);
+    count.input_bits += spec.has_zero_point() ? bits_of(spec.fields().zero_point_dtype) : 0;
+  }
 }
 
 void add_rest(std::int64_t values, std::int64_t bits_of_value, BitCount& count) {
@@ -43,18 +52,23 @@ BitCount count_bits(torch::nn::Module& model, RestType rest_dtype) {
   BitCount count;
   std::map<std::string, at::Tensor> rest = state_of(model, StateScope::deployed);
   for (const auto& [name, linear] : linear_layers(model)) {
-    if (!linear->weight_quantizer()) {
-      continue;
-    }
-    const Quantizer& quantizer = *linear->weight_quantizer();
-    add_weight(quantizer.spec(), linear->weight.numel(), quantizer.scale().numel(), count);
-    const at::Tensor multiplier = quantizer.input_transform().multiplier;
-    add_inputs(quantizer.has_scattered_groups() ? linear->weight.size(1) : 0,
-               multiplier.defined() ? multiplier.numel() : 0, count);
     const std::string prefix = name.empty() ? "" : name + ".";
-    rest.erase(prefix + "weight");
-    std::erase_if(rest,
-                  [&](const auto& item) { return item.first.starts_with(prefix + "weight_quantizer."); });
+    const auto erase_state = [&rest, &prefix](const char* module) {
+      std::erase_if(rest, [&](const auto& item) { return item.first.starts_with(prefix + module); });
+    };
+    if (linear->input_quantizer()) {
+      add_static_input(linear->input_quantizer()->spec(), count);
+      erase_state("input_quantizer.");
+    }
+    if (linear->weight_quantizer()) {
+      const Quantizer& quantizer = *linear->weight_quantizer();
+      add_weight(quantizer.spec(), linear->weight.numel(), quantizer.scale().numel(), count);
+      const at::Tensor multiplier = quantizer.input_transform().multiplier;
+      add_input_order(quantizer.has_scattered_groups() ? linear->weight.size(1) : 0,
+                 multiplier.defined() ? multiplier.numel() : 0, count);
+      rest.erase(prefix + "weight");
+      erase_state("weight_quantizer.");
+    }
   }
   for (const auto& [name, tensor] : rest) {
     add_rest(tensor.numel(),
@@ -70,8 +84,11 @@ BitCount count_bits(const PackedModel& packed) {
   for (const auto& [name, weight] : packed.weights) {
     add_weight(weight.spec, weight.out_features * weight.in_features,
                static_cast<std::int64_t>(weight.scale.size()), count);
-    add_inputs(static_cast<std::int64_t>(weight.group_index.size()),
+    add_input_order(static_cast<std::int64_t>(weight.group_index.size()),
                static_cast<std::int64_t>(weight.input_multiplier.size()), count);
+  }
+  for (const auto& [name, input] : packed.activations) {
+    add_static_input(input.spec, count);
   }
   for (const auto& [name, tensor] : packed.tensors) {
     const auto width = static_cast<std::int64_t>(data::size_of(tensor.dtype));

@@ -15,7 +15,8 @@ struct BitCount {
   std::int64_t code_bits = 0;          // dense: n * b (row padding to 32 bits is in file size, not here)
   std::int64_t scale_bits = 0;
   std::int64_t zero_point_bits = 0;
-  std::int64_t input_bits = 0;   // of quantised weights: groups of scattered inputs and multipliers of inputs
+  // Of quantised weights: groups of scattered inputs, multipliers of inputs; static scales and zero points.
+  std::int64_t input_bits = 0;
   std::int64_t rest_values = 0;  // everything else that the forward needs and training changes
   std::int64_t rest_bits = 0;
 

@@ -14,17 +14,6 @@ T pick(const std::optional<T>& own, const std::optional<T>& enclosing, T otherwi
   return own.value_or(enclosing.value_or(otherwise));
 }
 
-// A group size or a block says what shares a scale as well as a strategy does.
-std::optional<Strategy> strategy_of(const SpecConfig& config) {
-  if (!config.strategy && config.group_size) {
-    return Strategy::group;
-  }
-  if (!config.strategy && !config.block_structure.empty()) {
-    return Strategy::block;
-  }
-  return config.strategy;
-}
-
 std::optional<NumberType> type_of(const SpecConfig& config) {
   return !config.type && config.format ? std::optional(NumberType::floating) : config.type;
 }
@@ -49,14 +38,27 @@ std::optional<FloatFormat> format_of(const SpecConfig& config, const SpecConfig&
   return !config.format && inherits ? enclosing.format : config.format;
 }
 
-QuantSpecFields merge(const SpecConfig& config, const SpecConfig& enclosing) {
+}  // namespace
+
+// A group size or a block says what shares a scale as well as a strategy does.
+std::optional<Strategy> given_strategy(const SpecConfig& config) {
+  if (!config.strategy && config.group_size) {
+    return Strategy::group;
+  }
+  if (!config.strategy && !config.block_structure.empty()) {
+    return Strategy::block;
+  }
+  return config.strategy;
+}
+
+QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclosing) {
   check_width(config);
   QuantSpecFields fields;
   fields.num_bits = pick(config.num_bits, enclosing.num_bits, fields.num_bits);
   fields.type = pick(type_of(config), type_of(enclosing), fields.type);
   fields.format = format_of(config, enclosing, fields.type);
   fields.symmetric = pick(config.symmetric, enclosing.symmetric, fields.symmetric);
-  fields.strategy = pick(strategy_of(config), strategy_of(enclosing), fields.strategy);
+  fields.strategy = pick(given_strategy(config), given_strategy(enclosing), fields.strategy);
   fields.scale_dtype = pick(config.scale_dtype, enclosing.scale_dtype, fields.scale_dtype);
   // The enclosing sizes go with the enclosing strategy, zero points with asymmetric integers.
   const bool inherits_size = fields.strategy == Strategy::group;
@@ -69,48 +71,18 @@ QuantSpecFields merge(const SpecConfig& config, const SpecConfig& enclosing) {
   return fields;
 }
 
-}  // namespace
-
 QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults) {
   if (config.dynamic.value_or(defaults.dynamic.value_or(false))) {
     throw InputError("weights with dynamic: true", "weights are known before the run",
                      "leave dynamic out; it belongs to activations");
   }
-  QuantSpecFields fields = merge(config, defaults);
+  QuantSpecFields fields = merged_fields(config, defaults);
   const bool two_bits = fields.type == NumberType::integer && fields.num_bits == 2;
   const Grid usual = fields.symmetric && two_bits ? Grid::half : Grid::integer;
   fields.grid = pick(config.grid, defaults.grid, usual);
   if (fields.strategy == Strategy::token) {
     throw InputError("weights with strategy: token", "a weight has no tokens",
                      "use tensor, channel, group or block; token belongs to activations");
-  }
-  return QuantSpec(fields);
-}
-
-QuantSpec activation_spec(const SpecConfig& config) {
-  if (!config.dynamic.value_or(true)) {
-    throw InputError("activations with dynamic: false", "scales are made from each token at run time",
-                     "use dynamic: true, or leave it out");
-  }
-  QuantSpecFields fields = merge(config, {});
-  fields.grid = config.grid.value_or(Grid::integer);
-  fields.strategy = strategy_of(config).value_or(Strategy::token);
-  if (fields.strategy != Strategy::token) {
-    throw InputError("activations with strategy: " + std::string(data::enum_name(fields.strategy)),
-                     "scales are made from each token at run time", "use strategy: token, or leave it out");
-  }
-  if (fields.type != NumberType::integer && fields.type != NumberType::floating) {
-    throw InputError("activations with type: " + std::string(data::enum_name(fields.type)),
-                     "its levels are made for weights, which are distributed normally",
-                     "use type: int or type: float");
-  }
-  if (fields.type == NumberType::floating && !fields.symmetric) {
-    throw InputError("activations with type: float and symmetric: false", "each token has one scale",
-                     "use symmetric: true, or leave it out");
-  }
-  if (fields.zero_point_dtype == ZeroPointType::float16) {
-    throw InputError("activations with zero_point_dtype: float16", "their zero points are never stored",
-                     "leave zero_point_dtype out");
   }
   return QuantSpec(fields);
 }

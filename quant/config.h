@@ -8,6 +8,7 @@
 
 #include "data/formats/field.h"
 #include "quant/calibration_config.h"
+#include "quant/observer_options.h"
 #include "quant/spec.h"
 
 namespace bitlaw::quant {
@@ -17,6 +18,9 @@ enum class Method { none, rtn, ste, lsq, gptq, awq, hqq, omniquant, block_ap, e2
 enum class ScaleSearch { absmax, mse, lsq, lsq_plus };
 enum class ZeroPointTraining { fixed, learned };
 enum class RestType { float32, bfloat16, float16 };
+// What training does with the static scale of a layer's inputs: nothing, or learn it
+// (quant/input_quantizer.h).
+enum class InputMethod { fixed, lsq, lsq_plus, pact };
 
 // A partial spec: what is absent comes from the enclosing one (an override) or from the defaults.
 struct SpecConfig {
@@ -30,7 +34,14 @@ struct SpecConfig {
   std::vector<std::int64_t> block_structure;  // empty: unset
   std::optional<ScaleType> scale_dtype;
   std::optional<ZeroPointType> zero_point_dtype;
-  std::optional<bool> dynamic;  // activations: scales from each token, the only kind there is
+  std::optional<bool> dynamic;  // activations: scales from each token at run time, or static ones
+};
+
+// A spec of inputs, and where a static scale comes from.
+struct ActivationConfig : SpecConfig {
+  std::optional<InputMethod> method;
+  std::optional<ObserverKind> observer;
+  std::optional<double> percentile;
 };
 
 struct OverrideConfig {
@@ -51,7 +62,7 @@ struct QuantConfig {
   ProgressiveConfig progressive;
   std::vector<TransformKind> transforms;  // post-training methods only
   SpecConfig weights;
-  std::optional<SpecConfig> activations;
+  std::optional<ActivationConfig> activations;
   std::vector<std::string> targets = {"linear"};
   std::vector<std::string> ignore;
   std::vector<OverrideConfig> overrides;
@@ -83,7 +94,7 @@ void visit_fields(Visitor& visitor, SpecConfig& config) {
   visitor(
       Field{"strategy",
             "what shares a scale: the whole tensor, an output channel, a group of inputs, a block of outputs "
-            "and inputs, or (activations) a token"},
+            "and inputs, or (activations) a token; dynamic groups of activations are those of each token"},
       config.strategy);
   visitor(Field{"group_size",
                 "consecutive inputs that share a scale; must divide the inputs of every layer it is for "
@@ -101,7 +112,29 @@ void visit_fields(Visitor& visitor, SpecConfig& config) {
       config.scale_dtype);
   visitor(Field{"zero_point_dtype", "type of zero points; float16: between two levels (HQQ). Unset: int8"},
           config.zero_point_dtype);
-  visitor(Field{"dynamic", "activations: scales from each token at run time"}, config.dynamic);
+  visitor(Field{"dynamic",
+                "activations: scales from each token at run time, or (false) one static scale for the whole "
+                "input, observed before the first step. Unset: true"},
+          config.dynamic);
+}
+
+template <class Visitor>
+void visit_fields(Visitor& visitor, ActivationConfig& config) {
+  using data::Field;
+  visit_fields(visitor, static_cast<SpecConfig&>(config));
+  visitor(
+      Field{"method",
+            "dynamic: false, in training: fixed (the observed scale stays), lsq (learned scale), lsq_plus "
+            "(learned scale and offset), pact (learned clipping value). Unset: fixed"},
+      config.method);
+  visitor(
+      Field{"observer",
+            "dynamic: false: the scale is that of the extremes, of the mean of the batches' extremes, of a "
+            "percentile, or the one of least squared error. Unset: mse"},
+      config.observer);
+  visitor(Field{"percentile", "observer: percentile: how many percent of the values are inside. Unset: 99.99",
+                50, 100},
+          config.percentile);
 }
 
 template <class Visitor>
@@ -163,7 +196,12 @@ void visit_fields(Visitor& visitor, QuantConfig& config) {
 
 // The full spec of weights: `config` over `defaults` over the documented defaults.
 QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults = {});
-QuantSpec activation_spec(const SpecConfig& config);  // int8, symmetric, per token unless said otherwise
+// That of activations: quant/input_plan.h.
+
+// The fields of `config`, what is absent from `enclosing`, else the defaults; grids are left out.
+QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclosing);
+// As it is given, or as a group size or a block implies.
+std::optional<Strategy> given_strategy(const SpecConfig& config);
 
 }  // namespace bitlaw::quant
 
@@ -179,6 +217,10 @@ struct bitlaw::data::EnumNames<bitlaw::quant::ScaleSearch> {
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::ZeroPointTraining> {
   static constexpr std::string_view names[] = {"fixed", "learned"};
+};
+template <>
+struct bitlaw::data::EnumNames<bitlaw::quant::InputMethod> {
+  static constexpr std::string_view names[] = {"fixed", "lsq", "lsq_plus", "pact"};
 };
 template <>
 struct bitlaw::data::EnumNames<bitlaw::quant::RestType> {

@@ -12,7 +12,6 @@
 #include "quant/block_format.h"
 #include "quant/kernels/exponential.h"
 #include "quant/kernels/fake_quant.h"
-#include "quant/kernels/token_quant.h"
 #include "quant/methods/method_plan.h"
 #include "quant/pack.h"
 #include "quant/scale_search.h"
@@ -179,32 +178,6 @@ struct FakeQuantFunction : torch::autograd::Function<FakeQuantFunction> {
   }
 };
 
-at::Tensor row_values(const at::Tensor& x, const QuantSpec& spec) {
-  TORCH_CHECK(x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
-              "activations must be float32 or bfloat16 on the CPU, not ", x.toString());
-  const at::Tensor input = x.contiguous();
-  const std::int64_t width = input.size(-1);
-  at::Tensor out = at::empty_like(input);
-  for_rows(width == 0 ? 0 : input.numel() / width, width, [&](RowRange rows) {
-    if (input.scalar_type() == at::kBFloat16) {
-      fake_quantise_tokens(spec, bits_of(input), width, static_cast<std::uint16_t*>(out.mutable_data_ptr()),
-                           rows);
-    } else {
-      fake_quantise_tokens(spec, input.const_data_ptr<float>(), width, out.mutable_data_ptr<float>(), rows);
-    }
-  });
-  return out;
-}
-
-struct RowQuantFunction : torch::autograd::Function<RowQuantFunction> {
-  static at::Tensor forward(AutogradContext* /*context*/, const at::Tensor& x, const QuantSpec& spec) {
-    return row_values(x, spec);
-  }
-  static variable_list backward(AutogradContext* /*context*/, const variable_list& gradients) {
-    return {gradients[0], at::Tensor()};
-  }
-};
-
 }  // namespace
 
 at::Tensor log_scale_gradient(const QuantSpec& spec, std::int64_t elements, const at::Tensor& log_scale,
@@ -219,10 +192,6 @@ at::Tensor log_scale_gradient(const QuantSpec& spec, std::int64_t elements, cons
     into[i] *= sum[i] * static_cast<float>(factor);
   }
   return result;
-}
-
-at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec) {
-  return RowQuantFunction::apply(x, spec);
 }
 
 at::Tensor fake_quantise(const QuantSpec& spec, Method method, const FakeQuantInputs& inputs,

@@ -32,7 +32,9 @@ at::Tensor log_scale_gradient(const QuantSpec& spec, std::int64_t elements, cons
 at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs);
 // The same as PackedTensor has them, without a matrix of codes between. InputError: a weight is not finite.
 std::vector<std::uint32_t> make_packed_codes(const QuantSpec& spec, const FakeQuantInputs& inputs);
-// Rows of x [..., C], float32 or bfloat16, by the absmax scale of each row; the gradient passes unchanged.
+// Rows of x [..., C], float32 or bfloat16, or groups of them (strategy group, which must divide C), by the
+// absmax scale of each. Nothing lies outside the range, so the gradient passes unchanged; but for e8m0 (MX),
+// where the top of a block may saturate: there it is 0.
 at::Tensor fake_quantise_rows(const at::Tensor& x, const QuantSpec& spec);
 
 }  // namespace bitlaw::quant

@@ -58,7 +58,7 @@ at::Tensor Linear::prepared_input(const at::Tensor& x, at::ScalarType type) cons
     observer_(x);
   }
   const at::Tensor input = input_transform().apply(x).to(type);
-  return activation_spec_ ? fake_quantise_tokens(input, *activation_spec_) : input;
+  return input_quantizer_ ? input_quantizer_->forward(input) : input;
 }
 
 at::Tensor Linear::product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type) {
@@ -81,7 +81,21 @@ void Linear::attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec>
     parameters_.erase("weight");  // the codes are all there is; the member keeps the shape, not the memory
     weight = at::zeros({1, 1}).expand(weight.sizes());
   }
-  activation_spec_ = std::move(activations);
+  attach_inputs(activations ? std::make_shared<InputQuantizer>(PackedInput(*activations)) : nullptr);
+}
+
+void Linear::attach_inputs(std::shared_ptr<InputQuantizer> inputs) {
+  if (input_quantizer_) {
+    unregister_module("input_quantizer");
+  }
+  input_quantizer_ = std::move(inputs);
+  if (input_quantizer_) {
+    register_module("input_quantizer", input_quantizer_);
+  }
+}
+
+std::optional<QuantSpec> Linear::activation_spec() const {
+  return input_quantizer_ ? std::optional(input_quantizer_->spec()) : std::nullopt;
 }
 
 Embedding::Embedding(std::int64_t count, std::int64_t dim) {

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "quant/input_quantizer.h"
 #include "quant/input_transform.h"
 #include "quant/quantizer.h"
 
@@ -57,7 +58,9 @@ class Linear : public Layer {
   // With a bias that the caller builds (fused qkv).
   at::Tensor forward_with_bias(const at::Tensor& x, const at::Tensor& bias);
 
+  // Inputs of a dynamic spec; attach_inputs() has those of any.
   void attach(std::shared_ptr<Quantizer> weights, std::optional<QuantSpec> activations);
+  void attach_inputs(std::shared_ptr<InputQuantizer> inputs);  // registered as "input_quantizer"; null: none
   // The input as it meets the weight: transformed, in `type`, and quantised where activations are.
   at::Tensor prepared_input(const at::Tensor& x, at::ScalarType type) const;
   // The quantizer's, else the one that was set: a file's, of a layer without quantizer.
@@ -69,7 +72,8 @@ class Linear : public Layer {
   using InputObserver = std::function<void(const at::Tensor&)>;
   void set_input_observer(InputObserver observer) { observer_ = std::move(observer); }
   const std::shared_ptr<Quantizer>& weight_quantizer() const { return weight_quantizer_; }
-  const std::optional<QuantSpec>& activation_spec() const { return activation_spec_; }
+  const std::shared_ptr<InputQuantizer>& input_quantizer() const { return input_quantizer_; }
+  std::optional<QuantSpec> activation_spec() const;
 
   at::Tensor weight;  // a parameter, but where a quantizer has frozen codes: zeros of its shape
   at::Tensor bias;
@@ -78,7 +82,7 @@ class Linear : public Layer {
   at::Tensor product(const at::Tensor& x, const at::Tensor& with_bias, at::ScalarType type);
 
   std::shared_ptr<Quantizer> weight_quantizer_;  // registered as "weight_quantizer"
-  std::optional<QuantSpec> activation_spec_;
+  std::shared_ptr<InputQuantizer> input_quantizer_;
   InputTransform input_transform_;
   InputObserver observer_;
 };

@@ -21,18 +21,11 @@
 #include <cstdint>
 #include <string>
 
-#include "data/formats/field.h"
+#include "quant/observer_options.h"
 #include "quant/spec.h"
 #include "quant/statistics.h"
 
 namespace bitlaw::quant {
-
-enum class ObserverKind { minmax, moving_average, percentile, mse };
-
-struct ObserverOptions {
-  ObserverKind kind = ObserverKind::minmax;
-  double percentile = 99.99;  // of values inside, above 50 and at most 100
-};
 
 // Of a whole tensor, as AffineParameters has them.
 struct StaticScale {
@@ -52,8 +45,3 @@ StaticScale static_scale(const ObserverOptions& options, const std::string& name
 at::Tensor fake_quantise_static(const at::Tensor& x, const QuantSpec& spec, const StaticScale& scale);
 
 }  // namespace bitlaw::quant
-
-template <>
-struct bitlaw::data::EnumNames<bitlaw::quant::ObserverKind> {
-  static constexpr std::string_view names[] = {"minmax", "moving_average", "percentile", "mse"};
-};

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "data/formats/input_error.h"
+#include "quant/input_plan.h"
 #include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
@@ -93,6 +94,38 @@ std::shared_ptr<Quantizer> make_quantizer(const QuantConfig& config, const Prepa
     quantizer->initialise(linear.weight, config.scale_search);
   }
   return quantizer;
+}
+
+std::shared_ptr<InputQuantizer> make_input_quantizer(const QuantConfig& config, std::int64_t in_features) {
+  if (!config.activations) {
+    return nullptr;
+  }
+  const InputPlan plan = input_plan(*config.activations);
+  const QuantSpecFields& fields = plan.spec.fields();
+  if (fields.strategy == Strategy::group && in_features % fields.group_size != 0) {
+    throw data::InputError("quant.activations.group_size " + std::to_string(fields.group_size) +
+                               " does not divide " + std::to_string(in_features) + " inputs",
+                           "every group of a token has one scale",
+                           "choose a divisor of every quantised layer's inputs, or strategy: token");
+  }
+  return std::make_shared<InputQuantizer>(plan);
+}
+
+// What a layer gets: nothing where it stays as it is.
+struct LayerQuantizers {
+  std::shared_ptr<Quantizer> weights;
+  std::shared_ptr<InputQuantizer> inputs;
+};
+
+LayerQuantizers make_quantizers(const QuantConfig& config, PreparedLayer& layer, const Linear& linear,
+                                ScaleInit init) {
+  const Decision decision = decide(config, layer.name);
+  layer.reason = decision.reason;
+  layer.spec = decision.spec;
+  if (!layer.spec) {
+    return {};
+  }
+  return {make_quantizer(config, layer, linear, init), make_input_quantizer(config, layer.in_features)};
 }
 
 void set_rest_dtypes(torch::nn::Module& model, RestType type) {
@@ -184,32 +217,25 @@ PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, Scale
     check_rules(config, layers, problems);
   }
   Refused refused;
-  std::vector<std::shared_ptr<Quantizer>> quantizers;
+  std::vector<LayerQuantizers> quantizers;
   for (const auto& [name, linear] : layers) {
     PreparedLayer layer{name, linear->weight.size(0), linear->weight.size(1), {}, "quant.method: none"};
-    std::shared_ptr<Quantizer> quantizer;
+    LayerQuantizers made;
     try {
-      if (!none) {
-        const Decision decision = decide(config, name);
-        layer.reason = decision.reason;
-        layer.spec = decision.spec;
-        quantizer = layer.spec ? make_quantizer(config, layer, *linear, init) : nullptr;
-      }
+      made = none ? LayerQuantizers() : make_quantizers(config, layer, *linear, init);
     } catch (const data::InputError& error) {
       refused[error.what()].push_back(name + " [" + std::to_string(layer.out_features) + ", " +
                                       std::to_string(layer.in_features) + "]");
     }
     report.layers.push_back(layer);
-    quantizers.push_back(quantizer);
+    quantizers.push_back(std::move(made));
   }
   add_refused(refused, problems);
   problems.throw_if_any();
   set_rest_dtypes(model, none ? RestType::float32 : config.rest_dtype);
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const bool quantised = quantizers[i] != nullptr;
-    layers[i].second->attach(quantizers[i], quantised && config.activations
-                                                ? std::optional(activation_spec(*config.activations))
-                                                : std::nullopt);
+    layers[i].second->attach(quantizers[i].weights, std::nullopt);
+    layers[i].second->attach_inputs(quantizers[i].inputs);
   }
   if (config.method == Method::e2e_qp) {
     train_scales_alone(model);

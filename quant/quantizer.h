@@ -98,9 +98,9 @@ class Quantizer : public torch::nn::Module {
   std::int64_t hadamard_block_;
 };
 
-// Per-token dynamic quantisation of activations: every row of x [..., C] (float32 or bfloat16) by its own
-// absmax scale, int8 by default. A token's own extremes are its range, so the gradient passes everywhere. No
-// state.
+// Dynamic quantisation of activations: every row of x [..., C] (float32 or bfloat16), or every group of a
+// row, by its own absmax scale. Its own extremes are its range, so the gradient passes everywhere but where
+// MX blocks saturate. No state.
 at::Tensor fake_quantise_tokens(const at::Tensor& x, const QuantSpec& spec);
 
 }  // namespace bitlaw::quant

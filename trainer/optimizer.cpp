@@ -14,8 +14,17 @@ namespace {
 
 using distill::ParameterRole;
 
-constexpr std::array<ParameterRole, 3> kRoles = {ParameterRole::weight, ParameterRole::no_decay,
-                                                 ParameterRole::quantizer_scale};
+constexpr std::array<ParameterRole, 4> kRoles = {ParameterRole::weight, ParameterRole::no_decay,
+                                                 ParameterRole::quantizer_scale,
+                                                 ParameterRole::clipping_value};
+
+bool moves_like_a_scale(ParameterRole role) {
+  return role == ParameterRole::quantizer_scale || role == ParameterRole::clipping_value;
+}
+
+bool decays(ParameterRole role) {
+  return role == ParameterRole::weight || role == ParameterRole::clipping_value;
+}
 
 }  // namespace
 
@@ -23,8 +32,8 @@ AdamW::AdamW(const std::vector<distill::NamedParameter>& parameters, const Optim
     : config_(config) {
   for (const ParameterRole role : kRoles) {
     Group group;
-    group.lr = role == ParameterRole::quantizer_scale && config.scale_lr > 0.0 ? config.scale_lr : config.lr;
-    group.weight_decay = role == ParameterRole::weight ? config.weight_decay : 0.0;
+    group.lr = moves_like_a_scale(role) && config.scale_lr > 0.0 ? config.scale_lr : config.lr;
+    group.weight_decay = decays(role) ? config.weight_decay : 0.0;
     for (const distill::NamedParameter& parameter : parameters) {
       if (parameter.role == role) {
         group.names.push_back(parameter.name);

@@ -3,8 +3,9 @@
 //   p <- p - lr wd p
 //   m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
 //   p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)          t: number of this update, from 1
-// wd is weight_decay for ParameterRole::weight and 0 for the others; quantiser scales have the learning rate
-// scale_lr (0: lr). One pass over the memory of each tensor.
+// wd is weight_decay for ParameterRole::weight and clipping_value (PACT's penalty on alpha) and 0 for the
+// others; quantiser scales and clipping values have the learning rate scale_lr (0: lr). One pass over the
+// memory of each tensor.
 #pragma once
 
 #include <ATen/core/Tensor.h>

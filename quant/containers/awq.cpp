@@ -73,6 +73,7 @@ ModelFolder make_awq(const PackedModel& model, bool widen, Refusals& refusals) {
   const std::int64_t group_size = common_group_size(model);
   for (const auto& [module, packed] : model.weights) {
     try {
+      refuse_static_input(model, module);
       put_members(module, to_awq(packed, {group_size, widen}), contents.file);
     } catch (const NoExactForm& error) {
       refusals.push_back({module, packed.spec.to_string(), error.what()});
@@ -92,7 +93,7 @@ PackedModel read_awq(const ModelFolder& contents, const std::string& origin) {
   const TravellingSpecs specs = read_travelling_texts(contents.file.metadata, origin);
   PackedModel model;
   model.attributes = specs.attributes;
-  model.activations = specs.activations;
+  model.activations = dynamic_inputs(specs, origin);
   model.tensors = contents.file.tensors;
   for (const auto& [module, members] : take_members(model.tensors, kMarks, kMembers)) {
     model.weights.emplace(module, at_home(read_layer(module, members, group_size), specs, module));

@@ -5,6 +5,7 @@
 
 #include "data/formats/input_error.h"
 #include "quant/containers/compressed_tensors_config.h"
+#include "quant/containers/compressed_tensors_inputs.h"
 #include "quant/containers/restate.h"
 #include "quant/containers/travelling_texts.h"
 
@@ -14,17 +15,54 @@ namespace {
 
 using data::Json;
 
-// "weight" comes with a scale of its own where it holds codes. Static scales of inputs are named so that they
-// are refused with their layer, not taken for tensors of the model.
+// "weight" comes with a scale of its own where it holds codes. What is not read of inputs and outputs is
+// named so that it is refused with its layer, not taken for a tensor of the model.
 const std::vector<std::string> kMarks = {"weight_packed", "weight_scale"};
 const std::vector<std::string> kMembers = {
     "weight",       "weight_packed",       "weight_scale",       "weight_shape",     "weight_zero_point",
     "weight_g_idx", "weight_global_scale", "input_scale",        "input_zero_point", "input_global_scale",
     "output_scale", "output_zero_point",   "output_global_scale"};
 
-std::optional<QuantSpec> inputs_of(const PackedModel& model, const std::string& module) {
+std::optional<PackedInput> inputs_of(const PackedModel& model, const std::string& module) {
   const auto found = model.activations.find(module);
   return found == model.activations.end() ? std::nullopt : std::optional(found->second);
+}
+
+// `natural` under the spec that travelled with it: the type of a static scale is all that may differ.
+PackedInput at_home(PackedInput natural, const TravellingSpecs& specs, const std::string& module) {
+  const auto found = specs.activations.find(module);
+  if (found == specs.activations.end()) {
+    throw data::InputError(
+        "the input of " + module + " is quantised, but bitlaw.activations does not name it",
+        "the two were written together", "write the file again with bitlaw");
+  }
+  QuantSpecFields fields = natural.spec.fields();
+  if (bits_of(fields.scale_dtype) > 8 && bits_of(found->second.fields().scale_dtype) > 8) {
+    fields.scale_dtype = found->second.fields().scale_dtype;
+  }
+  if (!(QuantSpec(fields) == found->second)) {
+    throw data::InputError("the input of " + module + " was " + found->second.to_string() + ", but is " +
+                               natural.spec.to_string(),
+                           "the two were written together", "write the file again with bitlaw");
+  }
+  natural.spec = found->second;
+  check_packed(natural);
+  return natural;
+}
+
+// The input of a layer, its members taken out; none where it is not quantised.
+std::optional<PackedInput> take_inputs(const std::string& module, Members& members,
+                                       const CompressedConfig& config, const TravellingSpecs& specs) {
+  const std::optional<QuantSpec>& inputs = config.scheme_of(module).inputs;
+  if (!inputs) {
+    return std::nullopt;
+  }
+  try {
+    PackedInput natural = take_compressed_inputs(*inputs, members);
+    return specs.present ? at_home(std::move(natural), specs, module) : natural;
+  } catch (const data::InputError& error) {
+    throw data::InputError("layer " + module + ": " + error.what());
+  }
 }
 
 PackedTensor read_layer(const std::string& module, const Members& members, const CompressedConfig& config,
@@ -53,16 +91,20 @@ ModelFolder make_compressed_tensors(const PackedModel& model, WordLayout layout,
   contents.file.metadata["format"] = "pt";
   std::map<std::string, CompressedScheme> schemes;
   for (const auto& [module, packed] : model.weights) {
-    const std::optional<QuantSpec> inputs = inputs_of(model, module);
+    const std::optional<PackedInput> inputs = inputs_of(model, module);
     try {
       if (inputs) {
-        check_compressed_inputs(*inputs);
+        check_compressed_inputs(inputs->spec);
       }
-      const bool integers = inputs && inputs->fields().type == NumberType::integer;
-      const CompressedLayer layer = to_compressed_tensors(packed, {layout, widen, integers});
+      const bool integers = inputs && inputs->spec.fields().type == NumberType::integer;
+      CompressedLayer layer = to_compressed_tensors(packed, {layout, widen, integers});
+      if (inputs) {
+        put_compressed_inputs(*inputs, layer.members);
+      }
       put_members(module, layer.members, contents.file);
       const bool scattered = layer.members.count("weight_g_idx") > 0;
-      schemes.emplace(module, CompressedScheme{layer.format, layer.spec, scattered, inputs});
+      schemes.emplace(module, CompressedScheme{layer.format, layer.spec, scattered,
+                                               inputs ? std::optional(inputs->spec) : std::nullopt});
     } catch (const NoExactForm& error) {
       refusals.push_back({module, packed.spec.to_string(), error.what()});
     }
@@ -78,17 +120,21 @@ PackedModel read_compressed_tensors(const ModelFolder& contents, const std::stri
   const TravellingSpecs specs = read_travelling_texts(contents.file.metadata, origin);
   PackedModel model;
   model.attributes = specs.attributes;
-  model.activations = specs.activations;
   model.tensors = contents.file.tensors;
   const std::optional<WordLayout> layout = said ? said : config.layout();
-  for (const auto& [module, members] : take_members(model.tensors, kMarks, kMembers)) {
-    model.weights.emplace(module, read_layer(module, members, config, layout, specs));
-    const std::optional<QuantSpec>& inputs = config.scheme_of(module).inputs;
-    if (inputs && !specs.present) {
+  for (auto& [module, members] : take_members(model.tensors, kMarks, kMembers)) {
+    if (const auto inputs = take_inputs(module, members, config, specs)) {
       model.activations.emplace(module, *inputs);
     }
+    model.weights.emplace(module, read_layer(module, members, config, layout, specs));
   }
   check_complete(model, specs, origin);
+  for (const auto& [module, spec] : specs.activations) {
+    if (model.activations.count(module) == 0) {
+      throw data::InputError(origin + ": the input of " + module + " is not quantised",
+                             "bitlaw.activations names it", "write the file again with bitlaw");
+    }
+  }
   return model;
 }
 

@@ -1,6 +1,7 @@
 #include "quant/containers/compressed_tensors_args.h"
 
 #include "data/formats/input_error.h"
+#include "quant/input_plan.h"
 
 namespace bitlaw::quant {
 
@@ -150,10 +151,14 @@ Json compressed_weight_args(const CompressedScheme& scheme) {
 }
 
 Json compressed_input_args(const QuantSpec& inputs) {
+  const QuantSpecFields& fields = inputs.fields();
   Json::Object args = number_args(inputs);
-  args.emplace_back("strategy", "token");
-  args.emplace_back("group_size", Json());
-  args.emplace_back("dynamic", true);
+  args.emplace_back("strategy", std::string(data::enum_name(fields.strategy)));
+  args.emplace_back("group_size", fields.strategy == Strategy::group ? Json(fields.group_size) : Json());
+  args.emplace_back("dynamic", !is_static(inputs));
+  if (fields.scale_dtype == ScaleType::e8m0) {
+    args.emplace_back("scale_dtype", "torch.uint8");
+  }
   return args;
 }
 
@@ -183,18 +188,32 @@ QuantSpec compressed_weight_spec(const Json& args, CompressedFormat format, cons
 QuantSpec compressed_input_spec(const Json& args, const std::string& origin) {
   const Args members(args, origin);
   const Json* dynamic = args.find("dynamic");
-  if (dynamic == nullptr || dynamic->boolean() == nullptr || !*dynamic->boolean()) {
-    fail(origin, "inputs with static scales",
-         "bitlaw makes the scales of inputs at run time, for each token");
+  const bool local = dynamic != nullptr && dynamic->text() != nullptr;
+  if (local || members.text("strategy", "") == "tensor_group") {
+    fail(origin,
+         local ? "inputs with dynamic '" + *dynamic->text() + "'" : "inputs with strategy 'tensor_group'",
+         "bitlaw has no scale of scales for inputs, one of which is made at run time");
   }
   QuantSpecFields fields;
   read_type(members, origin, fields);
-  fields.strategy = Strategy::token;
-  if (const std::string strategy = members.text("strategy", "token"); strategy != "token") {
-    fail(origin, "inputs with strategy '" + strategy + "'",
-         "bitlaw makes the scales of inputs at run time, for each token");
+  read_strategy(members, origin, fields);
+  const bool is_dynamic = members.boolean("dynamic", false);
+  const bool fits = is_dynamic ? fields.strategy == Strategy::token || fields.strategy == Strategy::group
+                               : fields.strategy == Strategy::tensor;
+  if (!fits) {
+    fail(origin,
+         std::string(is_dynamic ? "dynamic" : "static") + " inputs with strategy '" +
+             std::string(data::enum_name(fields.strategy)) + "'",
+         "scales of inputs are static for the whole tensor, or made for each token or group of it");
   }
-  return spec_of(fields, origin);
+  if (members.text("scale_dtype", "") == "torch.uint8") {
+    fields.scale_dtype = ScaleType::e8m0;
+  }
+  const QuantSpec spec = spec_of(fields, origin);
+  if (spec.fields().type == NumberType::floating && !spec.fields().symmetric) {
+    fail(origin, "inputs of floats with symmetric false", "they have one scale");
+  }
+  return spec;
 }
 
 bool compressed_scattered(const Json& args, const std::string& origin) {

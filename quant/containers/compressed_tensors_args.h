@@ -14,7 +14,7 @@ data::Json compressed_input_args(const QuantSpec& inputs);
 // InputError, with `origin` in front, for what has no spec. The type of scales is a guess: float32, or that
 // of the format.
 QuantSpec compressed_weight_spec(const data::Json& args, CompressedFormat format, const std::string& origin);
-QuantSpec compressed_input_spec(const data::Json& args, const std::string& origin);
+QuantSpec compressed_input_spec(const data::Json& args, const std::string& origin);  // of inputs
 // Whether the groups are of scattered inputs.
 bool compressed_scattered(const data::Json& args, const std::string& origin);
 

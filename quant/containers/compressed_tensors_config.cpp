@@ -5,8 +5,8 @@
 
 #include "data/formats/input_error.h"
 #include "quant/containers/compressed_tensors_args.h"
+#include "quant/containers/compressed_tensors_inputs.h"
 #include "quant/containers/module_pattern.h"
-#include "quant/containers/restate.h"
 
 namespace bitlaw::quant {
 
@@ -71,16 +71,6 @@ std::optional<WordLayout> layout_of_version(const Json* version) {
 }
 
 }  // namespace
-
-void check_compressed_inputs(const QuantSpec& spec) {
-  const QuantSpecFields& fields = spec.fields();
-  const bool integer = fields.type == NumberType::integer && fields.grid == Grid::integer;
-  const bool e4m3 = fields.format == FloatFormat::e4m3 && fields.symmetric;
-  if (fields.strategy != Strategy::token || !(integer || e4m3)) {
-    throw NoExactForm("inputs as " + spec.to_string() +
-                      " are unknown there, which are integers or e4m3 with a scale for each token");
-  }
-}
 
 Json compressed_config(const std::map<std::string, CompressedScheme>& layers,
                        const std::vector<std::string>& ignore, WordLayout layout) {

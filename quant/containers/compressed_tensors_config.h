@@ -20,13 +20,10 @@ struct CompressedScheme {
   CompressedFormat format = CompressedFormat::pack_quantized;
   QuantSpec weights{QuantSpecFields{}};
   bool scattered_groups = false;    // weight_g_idx
-  std::optional<QuantSpec> inputs;  // dynamic, per token
+  std::optional<QuantSpec> inputs;  // dynamic, or (strategy tensor) with a static scale
 
   bool operator==(const CompressedScheme&) const = default;
 };
-
-// The package can make such inputs at run time: integers or e4m3, a scale for each token. NoExactForm if not.
-void check_compressed_inputs(const QuantSpec& spec);
 
 data::Json compressed_config(const std::map<std::string, CompressedScheme>& layers,
                              const std::vector<std::string>& ignore, WordLayout layout);
@@ -34,7 +31,7 @@ data::Json compressed_config(const std::map<std::string, CompressedScheme>& laye
 class CompressedConfig {
  public:
   // `config`: the object "quantization_config"; `origin` names it in errors. InputError for what is not read:
-  // other methods, sparsity, a quantised cache or output, static inputs.
+  // other methods, sparsity, a quantised cache or output.
   CompressedConfig(const data::Json& config, std::string origin);
 
   // Of a layer that holds codes; InputError when no group or several fit.

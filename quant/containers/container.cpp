@@ -7,10 +7,12 @@
 #include "quant/containers/awq.h"
 #include "quant/containers/awq_layer.h"
 #include "quant/containers/compressed_tensors.h"
+#include "quant/containers/compressed_tensors_inputs.h"
 #include "quant/containers/gguf.h"
 #include "quant/containers/gguf_weight.h"
 #include "quant/containers/gptq.h"
 #include "quant/containers/restate.h"
+#include "quant/containers/travelling_texts.h"
 
 namespace bitlaw::quant {
 
@@ -29,8 +31,21 @@ GptqVersion version_of(Container container) {
   return container == Container::gptq ? GptqVersion::v1 : GptqVersion::v2;
 }
 
-bool can_hold(const PackedTensor& packed, const WriteOptions& options) {
+void check_input(const PackedModel& model, const std::string& module, Container container) {
+  const auto found = model.activations.find(module);
+  const bool compressed =
+      container == Container::compressed_tensors || container == Container::compressed_tensors_0_17;
+  if (compressed && found != model.activations.end()) {
+    check_compressed_inputs(found->second.spec);
+  } else if (container != Container::native) {
+    refuse_static_input(model, module);
+  }
+}
+
+bool can_hold(const PackedModel& model, const std::string& module, const WriteOptions& options) {
+  const PackedTensor& packed = model.weights.at(module);
   try {
+    check_input(model, module, options.container);
     switch (options.container) {
       case Container::native:
         break;
@@ -92,11 +107,10 @@ void raise(const Refusals& refusals, const PackedModel& model, const WriteOption
   if (refusals.size() > 1) {
     others = " (and " + std::to_string(refusals.size() - 1) + " more layers)";
   }
-  throw InputError(
-      "layer " + first.module + " (" + first.spec + ") has no exact form in " +
-          std::string(data::enum_name(options.container)) + others + ": " + first.reason,
-      "codes and scales are stored as they were trained, and none is derived again",
-      "use " + nearest_form(model.weights.at(first.module), options) + ", which holds it exactly");
+  throw InputError("layer " + first.module + " (" + first.spec + ") has no exact form in " +
+                       std::string(data::enum_name(options.container)) + others + ": " + first.reason,
+                   "codes and scales are stored as they were trained, and none is derived again",
+                   "use " + nearest_form(model, first.module, options) + ", which holds it exactly");
 }
 
 void check_name(const std::string& name, Container container) {
@@ -116,7 +130,7 @@ void check_contents(const PackedModel& model, Container container) {
   for (const auto& [module, packed] : model.weights) {
     check_name(module, container);
   }
-  for (const auto& [module, spec] : model.activations) {
+  for (const auto& [module, input] : model.activations) {
     check_name(module, container);
   }
   for (const auto& [name, tensor] : model.tensors) {
@@ -187,7 +201,7 @@ Container container_named(std::string_view name) {
                    "models are written as " + container_list(), "choose one of these");
 }
 
-std::string nearest_form(const PackedTensor& packed, const WriteOptions& wanted) {
+std::string nearest_form(const PackedModel& model, const std::string& module, const WriteOptions& wanted) {
   std::vector<WriteOptions> forms = {{wanted.container, true}};
   if (wanted.container == Container::gptq) {
     forms.push_back({Container::gptq_v2, wanted.widen});
@@ -199,7 +213,7 @@ std::string nearest_form(const PackedTensor& packed, const WriteOptions& wanted)
     forms.push_back({other, true});
   }
   for (const WriteOptions& form : forms) {
-    if (can_hold(packed, form)) {
+    if (can_hold(model, module, form)) {
       return "--format " + std::string(data::enum_name(form.container)) + (form.widen ? " --widen" : "");
     }
   }

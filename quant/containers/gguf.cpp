@@ -198,7 +198,7 @@ bool Reader::is_global_scale(const std::string& name) const {
 PackedModel Reader::read() {
   PackedModel model;
   model.attributes = specs_.attributes;
-  model.activations = specs_.activations;
+  model.activations = dynamic_inputs(specs_, origin_);
   const std::string ending = kWeight;
   for (const data::GgufTensorInfo& info : contents_.header.tensors) {
     const std::optional<BlockType> type = block_type_of(static_cast<std::uint32_t>(info.type));
@@ -223,6 +223,7 @@ GgufContents make_gguf(const PackedModel& model, bool widen, Refusals& refusals)
   Writer writer(model);
   for (const auto& [module, packed] : model.weights) {
     try {
+      refuse_static_input(model, module);
       writer.put_weight(module, packed, widen);
     } catch (const NoExactForm& error) {
       refusals.push_back({module, packed.spec.to_string(), error.what()});

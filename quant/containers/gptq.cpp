@@ -45,6 +45,7 @@ ModelFolder make_gptq(const PackedModel& model, const GptqOptions& options, Refu
   std::map<std::string, GptqLayer> layers;
   for (const auto& [module, packed] : model.weights) {
     try {
+      refuse_static_input(model, module);
       GptqLayer layer = to_gptq(packed, options);
       put_members(module, layer.members, contents.file);
       layer.members.clear();
@@ -64,7 +65,7 @@ PackedModel read_gptq(const ModelFolder& contents, const std::string& origin) {
   const TravellingSpecs specs = read_travelling_texts(contents.file.metadata, origin);
   PackedModel model;
   model.attributes = specs.attributes;
-  model.activations = specs.activations;
+  model.activations = dynamic_inputs(specs, origin);
   model.tensors = contents.file.tensors;
   for (const auto& [module, members] : take_members(model.tensors, kMarks, kMembers)) {
     PackedTensor natural = read_layer(module, members, config.claim_of(module));

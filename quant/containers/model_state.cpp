@@ -17,6 +17,7 @@ namespace bitlaw::quant {
 namespace {
 
 constexpr std::string_view kQuantizer = "weight_quantizer.";
+constexpr std::string_view kInputQuantizer = "input_quantizer.";
 
 std::string joined(const std::string& module, const std::string& name) {
   return module.empty() ? name : module + "." + name;
@@ -104,10 +105,15 @@ InputTransform transform_of(const PackedTensor& packed) {
   return transform;
 }
 
-// The layer whose weight has codes and which owns tensor `name` as weight or quantiser state, if any.
-bool is_coded(const std::string& name, const std::map<std::string, PackedTensor>& weights) {
-  for (const auto& [module, packed] : weights) {
+// Whether a weight with codes, or the state of a quantizer: tensors that are stored as something else.
+bool is_coded(const std::string& name, const PackedModel& packed) {
+  for (const auto& [module, weight] : packed.weights) {
     if (name == joined(module, "weight") || name.starts_with(joined(module, std::string(kQuantizer)))) {
+      return true;
+    }
+  }
+  for (const auto& [module, input] : packed.activations) {
+    if (name.starts_with(joined(module, std::string(kInputQuantizer)))) {
       return true;
     }
   }
@@ -174,8 +180,8 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
   const at::NoGradGuard no_grad;
   PackedModel packed;
   for (const auto& [name, linear] : linear_layers(model)) {
-    if (linear->activation_spec()) {
-      packed.activations.emplace(name, *linear->activation_spec());
+    if (linear->input_quantizer()) {
+      packed.activations.emplace(name, linear->input_quantizer()->pack());
     }
     if (linear->weight_quantizer()) {
       check_finite(joined(name, "weight"), linear->weight);
@@ -183,7 +189,7 @@ PackedModel pack_model(torch::nn::Module& model, RestType rest_dtype) {
     }
   }
   for (const auto& [name, tensor] : state_of(model, StateScope::deployed)) {
-    if (is_coded(name, packed.weights)) {
+    if (is_coded(name, packed)) {
       continue;
     }
     const at::Tensor stored = tensor.is_floating_point() ? tensor.to(scalar_type_of(rest_dtype)) : tensor;
@@ -209,15 +215,15 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
     layers.emplace(name, linear);
   }
   Differences differences = differences_of(model, state);
-  for (const auto& [name, spec] : packed.activations) {
+  for (const auto& [name, input] : packed.activations) {
     if (layers.count(name) == 0) {
       differences.unused("activations of " + name);
     }
   }
   differences.throw_if_any("the file");
   copy_into(model, state);
-  for (const auto& [name, spec] : packed.activations) {
-    layers.at(name)->attach(nullptr, spec);
+  for (const auto& [name, input] : packed.activations) {
+    layers.at(name)->attach_inputs(std::make_shared<InputQuantizer>(input));
   }
   for (const auto& [name, weight] : packed.weights) {
     layers.at(name)->set_input_transform(transform_of(weight));

@@ -6,7 +6,8 @@
 //                       input_transform where there are such;
 //                       attributes num_bits, type, symmetric, grid, strategy, group_size, shape; format,
 //                       block_structure, scale_dtype, hadamard_block where they apply
-//   /activations/<module>  attributes of an activation spec
+//   /activations/<module>  attributes of an activation spec; scale [1] in scale_dtype and zero_point int8 or
+//                       float16 [1] where the scale is static
 //   /tensors/<name>     what stays unquantised, in rest_dtype
 //   root attributes     format "bitlaw-model", version, config (YAML), model_bits, source (JSON)
 // num_bits, symmetric (0 or 1), group_size, version and model_bits are integers, shape a list of two, the
@@ -21,12 +22,13 @@
 
 #include "data/formats/raw_tensor.h"
 #include "quant/pack.h"
+#include "quant/packed_input.h"
 
 namespace bitlaw::quant {
 
 struct PackedModel {
   std::map<std::string, PackedTensor> weights;     // by module name
-  std::map<std::string, QuantSpec> activations;    // by module name
+  std::map<std::string, PackedInput> activations;  // by module name
   std::map<std::string, data::RawTensor> tensors;  // by tensor name
   std::map<std::string, std::string> attributes;   // config, model_bits, source: any of them, no others
 

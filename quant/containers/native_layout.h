@@ -1,5 +1,5 @@
-// Names of the native file: what version 1 defines, and what version 2 adds. A file has version 2 only when
-// it needs it. Torch-free.
+// Names of the native file: what version 1 defines, and what versions 2 and 3 add. A file has the first
+// version that defines everything in it. Torch-free.
 #pragma once
 
 #include <array>
@@ -10,7 +10,8 @@
 namespace bitlaw::quant::native {
 
 inline constexpr std::int64_t kFirstVersion = 1;
-inline constexpr std::int64_t kVersion = 2;
+inline constexpr std::int64_t kInputsVersion = 3;  // static inputs, and dynamic groups of inputs
+inline constexpr std::int64_t kVersion = 3;
 inline constexpr const char* kFormat = "bitlaw-model";
 
 // Attributes of the root besides format and version.

@@ -61,6 +61,13 @@ void Reader::check_weight_member(const std::string& name) const {
   }
 }
 
+void Reader::check_input_member(const std::string& name) const {
+  const std::string member = name.substr(name.rfind('/') + 1);
+  if (version_ < kInputsVersion || (member != kScale && member != kZeroPoint)) {
+    refuse("tensor " + name);
+  }
+}
+
 // Everything in the file is in its place.
 void Reader::check_members() const {
   for (const std::string& group : file_.groups("")) {
@@ -73,6 +80,8 @@ void Reader::check_members() const {
     const auto depth = std::count(name.begin(), name.end(), '/');
     if (depth == 2 && name.starts_with("weights/")) {
       check_weight_member(name);
+    } else if (depth == 2 && name.starts_with("activations/")) {
+      check_input_member(name);
     } else if (depth != 1 || !name.starts_with("tensors/")) {
       refuse("tensor " + name);
     }

@@ -189,12 +189,4 @@ PackedTensor Reader::read_weight(const std::string& module) const {
   return packed;
 }
 
-QuantSpec Reader::read_activation(const std::string& module) const {
-  const std::string group = std::string(kActivations) + "/" + module;
-  QuantSpecFields fields = read_fields(group);
-  check_group(group, known_attributes(fields, {kScaleDtype}));
-  fields.scale_dtype = read_enum<ScaleType>(group, kScaleDtype);
-  return QuantSpec(fields);
-}
-
 }  // namespace bitlaw::quant::native

@@ -41,7 +41,9 @@ class Reader {
   void check_group(const std::string& group, const std::set<std::string>& known) const;
   QuantSpecFields read_fields(const std::string& group) const;
   PackedTensor read_weight(const std::string& module) const;
-  QuantSpec read_activation(const std::string& module) const;
+  void check_input_member(const std::string& name) const;
+  void check_input_strategy(const std::string& group, const QuantSpecFields& fields) const;
+  PackedInput read_activation(const std::string& module) const;
   ScaleType scale_type(const std::string& group) const;
   std::set<std::string> known_attributes(const QuantSpecFields& fields,
                                          const std::set<std::string>& more) const;

@@ -40,6 +40,10 @@ bool is_later(const QuantSpec& spec) {
 
 // The first version that defines everything in the model.
 std::int64_t version_of(const PackedModel& model) {
+  if (std::any_of(model.activations.begin(), model.activations.end(),
+                  [](const auto& item) { return item.second.spec.fields().strategy != Strategy::token; })) {
+    return native::kInputsVersion;
+  }
   const bool later = std::any_of(model.weights.begin(), model.weights.end(),
                                  [](const auto& item) {
                                    const PackedTensor& packed = item.second;
@@ -47,8 +51,8 @@ std::int64_t version_of(const PackedModel& model) {
                                           !packed.input_multiplier.empty() || packed.hadamard_block > 0;
                                  }) ||
                      std::any_of(model.activations.begin(), model.activations.end(),
-                                 [](const auto& item) { return is_later(item.second); });
-  return later ? native::kVersion : native::kFirstVersion;
+                                 [](const auto& item) { return is_later(item.second.spec); });
+  return later ? native::kFirstVersion + 1 : native::kFirstVersion;
 }
 
 template <class T>
@@ -104,6 +108,30 @@ void put_weight(data::TensorFile& file, const std::string& module, const PackedT
   file.put_integers(group, native::kShape, std::vector{packed.out_features, packed.in_features});
 }
 
+void put_input(data::TensorFile& file, const std::string& module, const PackedInput& input) {
+  check_packed(input);
+  const std::string group = std::string(native::kActivations) + "/" + module;
+  const ScaleType type = input.spec.fields().scale_dtype;
+  put_spec(file, group, input.spec);
+  file.put_text(group, native::kScaleDtype, std::string(enum_name(type)));
+  const std::vector<std::int64_t> one = {1};
+  if (input.scale) {
+    file.put(group + "/" + native::kScale, dtype_of(type), one,
+             encode_scales(std::vector{*input.scale}, type));
+  }
+  if (!input.zero_point) {
+    return;
+  }
+  const std::string zero_point = group + "/" + native::kZeroPoint;
+  if (input.spec.fields().zero_point_dtype == ZeroPointType::float16) {
+    file.put(zero_point, data::DType::float16, one,
+             encode_scales(std::vector{*input.zero_point}, ScaleType::float16));
+  } else {
+    put_vector(file, zero_point, data::DType::int8, one,
+               std::vector{static_cast<std::int8_t>(*input.zero_point)});
+  }
+}
+
 std::int64_t integer_of(const std::string& key, const std::string& text) {
   std::int64_t value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -129,10 +157,8 @@ void put_all(data::TensorFile& file, const PackedModel& model) {
   for (const auto& [module, packed] : model.weights) {
     put_weight(file, module, packed);
   }
-  for (const auto& [module, spec] : model.activations) {
-    const std::string group = std::string(native::kActivations) + "/" + module;
-    put_spec(file, group, spec);
-    file.put_text(group, native::kScaleDtype, std::string(enum_name(spec.fields().scale_dtype)));
+  for (const auto& [module, input] : model.activations) {
+    put_input(file, module, input);
   }
   for (const auto& [name, tensor] : model.tensors) {
     file.put(std::string(native::kTensors) + "/" + name, tensor.dtype, tensor.shape, tensor.bytes);

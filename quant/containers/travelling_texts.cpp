@@ -5,6 +5,7 @@
 
 #include "data/formats/input_error.h"
 #include "quant/containers/restate.h"
+#include "quant/input_plan.h"
 
 namespace bitlaw::quant {
 
@@ -65,7 +66,11 @@ Texts travelling_texts(const PackedModel& model) {
   }
   texts[key_of("version")] = kVersion;
   texts[key_of("weights")] = specs_json(weights).to_text();
-  texts[key_of("activations")] = specs_json(model.activations).to_text();
+  std::map<std::string, QuantSpec> inputs;
+  for (const auto& [module, input] : model.activations) {
+    inputs.emplace(module, input.spec);
+  }
+  texts[key_of("activations")] = specs_json(inputs).to_text();
   return texts;
 }
 
@@ -93,6 +98,26 @@ TravellingSpecs read_travelling_texts(const Texts& texts, const std::string& ori
     }
   }
   return specs;
+}
+
+std::map<std::string, PackedInput> dynamic_inputs(const TravellingSpecs& specs, const std::string& origin) {
+  std::map<std::string, PackedInput> inputs;
+  for (const auto& [module, spec] : specs.activations) {
+    if (is_static(spec)) {
+      fail(origin, "the input of " + module + " is " + spec.to_string() + ", without a scale",
+           "the container holds no scales of inputs");
+    }
+    inputs.emplace(module, spec);
+  }
+  return inputs;
+}
+
+void refuse_static_input(const PackedModel& model, const std::string& module) {
+  const auto found = model.activations.find(module);
+  if (found != model.activations.end() && found->second.scale) {
+    throw NoExactForm("its input has a static scale (" + found->second.spec.to_string() +
+                      "), which has no place there");
+  }
 }
 
 PackedTensor at_home(PackedTensor natural, const TravellingSpecs& specs, const std::string& module,

@@ -39,6 +39,12 @@ struct TravellingSpecs {
 // for texts that are no specs.
 TravellingSpecs read_travelling_texts(const Texts& texts, const std::string& origin);
 
+// For containers that hold no scales of inputs: what travelled, made at run time. InputError for a static
+// one.
+std::map<std::string, PackedInput> dynamic_inputs(const TravellingSpecs& specs, const std::string& origin);
+// NoExactForm (restate.h) when the input of the layer has a static scale.
+void refuse_static_input(const PackedModel& model, const std::string& module);
+
 data::Json specs_json(const std::map<std::string, QuantSpec>& specs);
 
 // `natural` under the spec that travelled with it, if any. InputError when the two contradict each other.

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 
+#include "quant/block_format.h"
 #include "quant/float_format.h"
 #include "quant/kernels/fake_quant_math.h"
 #include "quant/kernels/level_quant-inl.h"
@@ -43,10 +44,15 @@ HWY_INLINE Extremes extremes_of(const Value* x, std::int64_t width) {
   return result;
 }
 
-// NaN where the row holds an infinity, which a clamped scale would hide.
-HWY_INLINE float scale_of(float scale, const Extremes& range, ScaleType type) {
-  return std::isinf(range.lowest) || std::isinf(range.highest) ? std::numeric_limits<float>::quiet_NaN()
-                                                               : storable_scale(scale, type);
+// Of a symmetric row with the level `top` for its amax. NaN where the row holds an infinity, which a clamped
+// scale would hide.
+HWY_INLINE float scale_of(const QuantSpec& spec, const Extremes& range, float top) {
+  const float amax = std::max(-range.lowest, range.highest);
+  if (std::isinf(amax)) {
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+  const ScaleType type = spec.fields().scale_dtype;
+  return type == ScaleType::e8m0 ? mx_scale(amax, spec) : storable_scale(amax / top, type);
 }
 
 GroupConstants grid_of(const QuantSpec& spec, const Extremes& range) {
@@ -54,12 +60,13 @@ GroupConstants grid_of(const QuantSpec& spec, const Extremes& range) {
   const auto q_min = static_cast<float>(spec.q_min());
   const auto q_max = static_cast<float>(spec.q_max());
   const auto offset = static_cast<float>(spec.level_offset());
-  const ScaleType type = spec.fields().scale_dtype;
   if (spec.fields().symmetric) {
-    const float scale = scale_of(std::max(-range.lowest, range.highest) / (steps / 2.0F), range, type);
-    return {scale, 0.0F - offset, offset, q_min, q_max};
+    return {scale_of(spec, range, steps / 2.0F), 0.0F - offset, offset, q_min, q_max};
   }
-  const float scale = scale_of((range.highest - range.lowest) / steps, range, type);
+  const bool infinite = std::isinf(range.lowest) || std::isinf(range.highest);
+  const float scale = infinite
+                          ? std::numeric_limits<float>::quiet_NaN()
+                          : storable_scale((range.highest - range.lowest) / steps, spec.fields().scale_dtype);
   const float zero_point = std::clamp(std::nearbyint(q_min - range.lowest / scale), q_min, q_max);
   return {scale, zero_point, 0.0F - zero_point, q_min, q_max};
 }
@@ -73,8 +80,7 @@ HWY_INLINE void quantise_rows(const QuantSpec& spec, const Value* x, std::int64_
     const Value* from = x + row * width;
     const Extremes range = extremes_of(from, width);
     if (floating) {
-      const float amax = std::max(-range.lowest, range.highest);
-      const float scale = scale_of(amax / element.largest, range, spec.fields().scale_dtype);
+      const float scale = scale_of(spec, range, element.largest);
       quantise_group(FloatGroup{{scale, scale, false}, element}, from, into + row * width, width);
     } else {
       quantise_group(grid_of(spec, range), from, into + row * width, width);

@@ -9,7 +9,8 @@
 
 namespace bitlaw::quant {
 
-// Rows of x [rows, width] by the absmax scale of each row (affine.h, with the row as the group). A row that
+// Rows of x [rows, width] by the absmax scale of each row (affine.h, with the row as the group; e8m0: the
+// standard's, block_format.h). A row that
 // holds an infinity becomes NaN, so that whoever guards the loss sees it.
 void fake_quantise_tokens(const QuantSpec& spec, const float* x, std::int64_t width, float* into,
                           RowRange rows);

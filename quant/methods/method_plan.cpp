@@ -5,6 +5,7 @@
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "quant/input_plan.h"
 
 namespace bitlaw::quant {
 
@@ -81,7 +82,8 @@ bool needs_calibration(const QuantConfig& config) {
 }
 
 bool is_calibrated(const QuantConfig& config) {
-  return is_post_training(config.method) && (config.method != Method::rtn || !config.transforms.empty());
+  return is_post_training(config.method) &&
+         (config.method != Method::rtn || !config.transforms.empty() || has_static_inputs(config));
 }
 
 LayerPlan layer_plan(const QuantConfig& config, const QuantSpec& spec, std::int64_t in_features) {

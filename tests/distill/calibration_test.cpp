@@ -173,7 +173,9 @@ TEST(Calibration, OnlyWhatNothingAbsorbsKeepsItsMultiplier) {
 }
 
 TEST(Calibration, RanksThatShareTheSamplesFindTheSameCodes) {
-  const QuantConfig config = config_of(Method::gptq, 3);
+  QuantConfig config = config_of(Method::gptq, 3);
+  config.activations.emplace();
+  config.activations->dynamic = false;
   const VarInputs inputs = lively_inputs(lively_shape(), kSamples);
   std::array<std::shared_ptr<Var>, 2> models = {lively_var(lively_shape()), lively_var(lively_shape())};
   std::array<quant::Statistics, 2> seen;
@@ -199,6 +201,68 @@ TEST(Calibration, RanksThatShareTheSamplesFindTheSameCodes) {
   other.join();
   EXPECT_TRUE(same_bits(logits(*models[0]), logits(*models[1])));
   EXPECT_TRUE(same_bits(logits(*models[0]), logits(*quantised(config).model)));
+}
+
+QuantConfig with_static_inputs(QuantConfig config, std::int64_t bits = 8) {
+  config.activations.emplace();
+  config.activations->dynamic = false;
+  config.activations->num_bits = bits;
+  config.activations->symmetric = false;
+  return config;
+}
+
+TEST(StaticInputs, EveryMethodLeavesScalesThatAreStored) {
+  for (QuantConfig config : all_methods()) {
+    config = with_static_inputs(config);
+    config.weights.num_bits = 8;
+    const Quantised result = quantised(config);
+    EXPECT_LT(relative_error(*result.model), 6e-3) << name_of(config);
+    const auto plain = std::make_shared<Var>(lively_shape());
+    const quant::PackedModel packed = quant::pack_model(*result.model, config.rest_dtype);
+    quant::load_packed(*plain, packed);
+    EXPECT_TRUE(same_bits(logits(*plain), logits(*result.model))) << name_of(config);
+    EXPECT_EQ(packed.activations.size(), packed.weights.size());
+    const auto again = std::make_shared<Var>(lively_shape());
+    quant::prepare(*again, config, quant::ScaleInit::left_for_load);
+    quant::load_state(*again, quant::state_of(*result.model, quant::StateScope::checkpoint));
+    EXPECT_TRUE(same_bits(logits(*again), logits(*result.model))) << name_of(config);
+  }
+}
+
+TEST(StaticInputs, WeightsAreThoseWithoutThem) {
+  for (const QuantConfig& config : all_methods()) {
+    QuantConfig full = config;
+    full.calibration.inputs = quant::CalibrationInputs::full;
+    const Quantised plain = quantised(full), with_inputs = quantised(with_static_inputs(full));
+    const auto ours = quant::linear_layers(*with_inputs.model), theirs = quant::linear_layers(*plain.model);
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_TRUE(same_bits(ours[i].second->weight, theirs[i].second->weight)) << name_of(full);
+    }
+  }
+  const QuantConfig nearest = config_of(Method::rtn, 4);  // rounded in the walk, or by the quantizers
+  const Quantised walked = quantised(with_static_inputs(nearest)), plain = quantised(nearest);
+  const auto ours = quant::linear_layers(*walked.model), theirs = quant::linear_layers(*plain.model);
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    EXPECT_TRUE(same_bits(ours[i].second->effective_weight(), theirs[i].second->effective_weight()));
+  }
+}
+
+// The scale of a layer's input by hand: its extremes in the network that is quantised up to it.
+TEST(StaticInputs, AreTheExtremesBehindTheQuantisedBlocks) {
+  QuantConfig config = with_static_inputs(config_of(Method::rtn, 4));
+  config.activations->observer = quant::ObserverKind::minmax;
+  config.activations->symmetric = true;
+  const Quantised result = quantised(config);
+  for (const auto& [name, linear] : quant::linear_layers(*result.model)) {
+    if (name != "blocks.1.attn.mat_qkv") continue;  // first of its block: nothing of the block is before it
+    float amax = 0.0F;
+    linear->set_input_observer(
+        [&amax](const at::Tensor& x) { amax = std::max(amax, x.abs().max().item<float>()); });
+    logits(*result.model);
+    linear->set_input_observer(nullptr);
+    const float scale = linear->input_quantizer()->grid().scale;
+    EXPECT_NEAR(scale, amax / 127.5F, 0x1p-11F * scale);
+  }
 }
 
 TEST(Calibration, AnInputThatNeverChangesIsRefusedByName) {

@@ -170,6 +170,24 @@ def train_students(pipeline):
     pipeline.train("student_w3_topkld", ranks=1)  # another number of ranks goes on
 
 
+STATIC = "dynamic: false, symmetric: false"
+
+
+def quantise_inputs(pipeline):
+    """Static scales of inputs: in the calibration walk; and observed, learned, stopped and resumed in a training.
+    The trainer compares all tensors over the ranks before its first step."""
+    log = pipeline.train("student_w2_rtn", "run.name=tiny-w8-a8", "quant.weights.num_bits=8",
+                         f"quant.activations={{{STATIC}, observer: percentile}}", command="ptq")
+    check("static scales of inputs" in log and "blocks.1.ffn.fc2" in log, "the table of static inputs is missing")
+    learned = ("quant.activations={num_bits: 6, method: lsq_plus, " + STATIC + "}", "train.precision=bf16")
+    first = pipeline.train("student_w3_topkld", "run.name=tiny-w3-a6", *learned, "--stop-at", 15, expected=RUN_AGAIN)
+    second = pipeline.train("student_w3_topkld", "run.name=tiny-w3-a6", *learned)
+    check("static scales" in first and "static scales" not in second, "a resumed run observes its inputs again")
+    pipeline.train("student_w3_topkld", "run.name=tiny-w3-a6-undisturbed", *learned)
+    check(pipeline.hashes("tiny-w3-a6") == pipeline.hashes("tiny-w3-a6-undisturbed"),
+          "the resumed student with learned inputs differs from the undisturbed one")
+
+
 def measure(pipeline, name, *options):
     pipeline.run(0, "export", f"runs/{name}", "--out", f"runs/{name}/export", *options)
     pipeline.run(0, "verify", f"runs/{name}/export/model.h5", "--against", f"runs/{name}")
@@ -190,6 +208,11 @@ def convert(pipeline):
         pipeline.run(0, "convert", f"there/{name}", "--to", "native", "--out", f"back/{name}")
         back = (pipeline.folder / f"back/{name}/model.h5").read_bytes()
         check(back == native, f"{name}: the native file that came back is another one")
+    pipeline.run(0, "convert", "runs/tiny-w3-a6/export", "--to", "compressed-tensors", "--out", "there/inputs")
+    pipeline.run(0, "convert", "there/inputs", "--to", "native", "--out", "back/inputs")
+    check((pipeline.folder / "back/inputs/model.h5").read_bytes() ==
+          (pipeline.folder / "runs/tiny-w3-a6/export/model.h5").read_bytes(), "static inputs came back as others")
+    pipeline.run(0, "convert", "runs/tiny-w3-a6/export", "--to", "gptq", "--out", "there/none", expected=2)
     pipeline.run(0, "export", "runs/tiny-w3-topkld", "--out", "exported", "--format", "compressed-tensors")
     check((pipeline.folder / "exported/model.safetensors").read_bytes() ==
           (pipeline.folder / "there/compressed-tensors/model.safetensors").read_bytes(), "export and convert differ")
@@ -206,6 +229,8 @@ def compare(figures):
     check(kl["tiny-w2-gptq"] < kl["tiny-w2-rtn"], "GPTQ is no better than rounding at 2 bits")
     check(kl["tiny-w2-cross-entropy"] < kl["tiny-w2-rtn"], "QAT is no better than rounding at 2 bits")
     check(kl["tiny-w3-topkld"] < kl["tiny-w2-topkld"], "3 bits are no better than 2")
+    check(kl["tiny-w8-a8"] < kl["tiny-w4-awq"], "8-bit weights and inputs are no better than 4-bit weights")
+    check(kl["tiny-w3-a6"] < kl["tiny-w2-rtn"], "a student with 6-bit inputs has learned nothing")
     check(figures["tiny-teacher"]["cross_entropy"] < 4.0, "the teacher has learned nothing (ln 64 = 4.16)")
 
 
@@ -221,8 +246,9 @@ def main():
         make_data(pipeline)
         train_teacher(pipeline)
         train_students(pipeline)
+        quantise_inputs(pipeline)
         names = ["tiny-w2-rtn", "tiny-w2-gptq", "tiny-w4-awq", "tiny-w4-rotated", "tiny-mixed",
-                 "tiny-w2-cross-entropy", "tiny-w2-topkld", "tiny-w3-topkld"]
+                 "tiny-w2-cross-entropy", "tiny-w2-topkld", "tiny-w3-topkld", "tiny-w8-a8", "tiny-w3-a6"]
         figures = {"tiny-teacher": measure(pipeline, "tiny-teacher", "--ema")}
         figures.update({name: measure(pipeline, name) for name in names})
         compare(figures)

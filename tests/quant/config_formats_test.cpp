@@ -93,29 +93,5 @@ TEST(FormatConfig, ContradictionsAreRefusedWithTheReason) {
               HasSubstr("zero_point_dtype: float16 without zero points"));
 }
 
-TEST(FormatConfig, ActivationsAreIntegersOrFloatsOfATokenScale) {
-  SpecConfig config;
-  config.format = FloatFormat::e4m3;
-  EXPECT_EQ(activation_spec(config).to_string(), "e4m3.token.sym");
-  config.symmetric = false;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("one scale"));
-  config = {};
-  config.type = NumberType::quantile;
-  config.num_bits = 4;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("type: nf"));
-  config = {};
-  config.type = NumberType::ternary;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("type: ternary"));
-  config = mxfp4();
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("strategy: group"));
-  config = {};
-  config.block_structure = {4, 4};
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("strategy: block"));
-  config = {};
-  config.symmetric = false;
-  config.zero_point_dtype = ZeroPointType::float16;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("never stored"));
-}
-
 }  // namespace
 }  // namespace bitlaw::quant

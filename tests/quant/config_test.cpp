@@ -78,27 +78,5 @@ TEST(WeightSpec, ContradictionsAreRefused) {
   EXPECT_THAT(message_of([&] { weight_spec(config); }), HasSubstr("dynamic: true"));
 }
 
-TEST(ActivationSpec, IsPerToken) {
-  EXPECT_EQ(activation_spec({}).to_string(), "int8.token.sym");
-  SpecConfig config = bits(4);
-  config.symmetric = false;
-  config.dynamic = true;
-  config.strategy = Strategy::token;
-  EXPECT_EQ(activation_spec(config).to_string(), "int4.token.asym");
-  EXPECT_EQ(activation_spec(bits(2)).to_string(), "int2.token.sym");
-}
-
-TEST(ActivationSpec, OtherKindsAreRefused) {
-  SpecConfig config;
-  config.dynamic = false;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("dynamic: false"));
-  config = {};
-  config.strategy = Strategy::tensor;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("strategy: tensor"));
-  config = {};
-  config.group_size = 64;
-  EXPECT_THAT(message_of([&] { activation_spec(config); }), HasSubstr("strategy: group"));
-}
-
 }  // namespace
 }  // namespace bitlaw::quant

@@ -40,7 +40,7 @@ TEST(ModelState, FileGivesTheWeightsThatWereTrained) {
       ToyModel trained;
       QuantConfig config = config_of(symmetric);
       config.rest_dtype = rest;
-      config.activations = SpecConfig{};
+      config.activations = ActivationConfig{};
       prepare(trained, config, ScaleInit::from_weights);
       trained.named_buffers()["step_count"].fill_(12345678901);
       write_native(path, pack_model(trained, rest));

@@ -98,8 +98,8 @@ TEST(NativeHostile, OtherFormatsAndVersionsAreRefused) {
   EXPECT_THAT(message_of({"@format", {}}), HasSubstr("is not a packed model"));
   EXPECT_THAT(message_of({"@format", [](auto& f) { f.put_text("", "format", "bitlaw-shard"); }}),
               HasSubstr("is not a packed model"));
-  EXPECT_THAT(message_of({"@version", [](auto& f) { f.put_integer("", "version", 3); }}),
-              AllOf(HasSubstr("has format version 3"), HasSubstr("reads versions 1 to 2")));
+  EXPECT_THAT(message_of({"@version", [](auto& f) { f.put_integer("", "version", 4); }}),
+              AllOf(HasSubstr("has format version 4"), HasSubstr("reads versions 1 to 3")));
   EXPECT_THAT(message_of({"@version", [](auto& f) { f.put_integer("", "version", 0); }}),
               HasSubstr("has format version 0"));
   EXPECT_THAT(message_of({"@version", [](auto& f) { f.put_text("", "version", "1"); }}),

@@ -120,7 +120,7 @@ TEST(Prepare, QuantisesActivationsOfQuantisedLayersOnly) {
   ToyModel model;
   QuantConfig config = config_of(4, 32);
   config.ignore = {"head"};
-  config.activations = SpecConfig{};
+  config.activations = ActivationConfig{};
   prepare(model, config, ScaleInit::from_weights);
   EXPECT_FALSE(model.head->activation_spec().has_value());
   for (const auto& [name, linear] : linear_layers(model)) {

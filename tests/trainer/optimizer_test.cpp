@@ -13,9 +13,10 @@ namespace {
 using distill::NamedParameter;
 using distill::ParameterRole;
 
-std::vector<NamedParameter> three_parameters() {
+std::vector<NamedParameter> parameters_of_each_role() {
   std::vector<NamedParameter> parameters;
-  for (const auto role : {ParameterRole::weight, ParameterRole::no_decay, ParameterRole::quantizer_scale}) {
+  for (const auto role : {ParameterRole::weight, ParameterRole::no_decay, ParameterRole::quantizer_scale,
+                          ParameterRole::clipping_value}) {
     const at::Tensor values = at::cos(at::arange(37, at::kFloat) + static_cast<double>(role));
     parameters.push_back(
         {std::string("p").append(std::to_string(static_cast<int>(role))), values.requires_grad_(true), role});
@@ -55,7 +56,7 @@ struct Reference {
 }  // namespace
 
 TEST(AdamW, FollowsItsFormulasWithTheGroupsOfItsRoles) {
-  auto parameters = three_parameters();
+  auto parameters = parameters_of_each_role();
   AdamW optimizer(parameters, config());
   std::vector<Reference> references;
   for (const auto& parameter : parameters) {
@@ -67,10 +68,11 @@ TEST(AdamW, FollowsItsFormulasWithTheGroupsOfItsRoles) {
     const double clip = step == 4 ? 0.25 : 1.0;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       parameters[i].tensor.mutable_grad() = gradient_of(step, i);
-      const bool is_scale = parameters[i].role == ParameterRole::quantizer_scale;
+      const ParameterRole role = parameters[i].role;
+      const bool is_scale = role == ParameterRole::quantizer_scale || role == ParameterRole::clipping_value;
+      const bool decays = role == ParameterRole::weight || role == ParameterRole::clipping_value;
       references[i].update(step, gradient_of(step, i).to(at::kDouble) * clip,
-                           factor * (is_scale ? 0.003 : 0.01),
-                           parameters[i].role == ParameterRole::weight ? 0.1 : 0.0, config());
+                           factor * (is_scale ? 0.003 : 0.01), decays ? 0.1 : 0.0, config());
     }
     optimizer.update(step, factor, clip);
   }
@@ -89,7 +91,7 @@ TEST(AdamW, FollowsItsFormulasWithTheGroupsOfItsRoles) {
 TEST(AdamW, ScalesUseTheCommonRateWhenTheyHaveNone) {
   OptimConfig common = config();
   common.scale_lr = 0.0;
-  auto parameters = three_parameters();
+  auto parameters = parameters_of_each_role();
   const at::Tensor before = parameters[2].tensor.detach().clone();
   AdamW optimizer(parameters, common);
   for (auto& parameter : parameters) {
@@ -100,8 +102,8 @@ TEST(AdamW, ScalesUseTheCommonRateWhenTheyHaveNone) {
 }
 
 TEST(AdamW, ContinuesFromItsStateToTheBit) {
-  auto straight = three_parameters();
-  auto resumed = three_parameters();
+  auto straight = parameters_of_each_role();
+  auto resumed = parameters_of_each_role();
   AdamW one(straight, config());
   AdamW first(resumed, config());
   const auto step_all = [](std::vector<NamedParameter>& parameters, AdamW& optimizer, int step) {
@@ -139,7 +141,7 @@ TEST(AdamW, ForgetsTheMomentsOfWhatWasReplaced) {
 }
 
 TEST(AdamW, StateThatDoesNotFitIsNamed) {
-  auto parameters = three_parameters();
+  auto parameters = parameters_of_each_role();
   AdamW optimizer(parameters, config());
   auto state = optimizer.state();
   state.erase("exp_avg/p1");

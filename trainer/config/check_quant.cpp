@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "data/formats/input_error.h"
+#include "quant/input_plan.h"
 #include "quant/methods/method_plan.h"
 #include "quant/progressive.h"
 #include "trainer/config/check_parts.h"
@@ -57,7 +58,7 @@ void check_weights(const quant::QuantConfig& quant, Problems& problems) {
       "quant.weights", [&] { quant::check_method(quant, quant::weight_spec(quant.weights)); }, problems);
   if (quant.activations) {
     check_spec(
-        "quant.activations", [&] { quant::activation_spec(*quant.activations); }, problems);
+        "quant.activations", [&] { quant::check_inputs(quant); }, problems);
   }
 }
 

@@ -222,6 +222,9 @@ TEST(RoleOf, FollowsNameAndShape) {
               ParameterRole::quantizer_scale)
         << name;
   }
+  EXPECT_EQ(role_of("blocks.0.ffn.fc1.input_quantizer.offset", at::zeros({1})),
+            ParameterRole::quantizer_scale);
+  EXPECT_EQ(role_of("blocks.0.ffn.fc1.input_quantizer.alpha", at::zeros({1})), ParameterRole::clipping_value);
   for (const char* name : {"pos_start", "pos_1LC", "lvl_embed.weight", "class_emb.weight",
                            "blocks.1.attn.scale_mul_1H11", "blocks.1.ada_gss", "quantize.embedding.weight"}) {
     EXPECT_EQ(role_of(name, matrix), ParameterRole::no_decay) << name;

@@ -167,7 +167,7 @@ TEST(ContainerModel, ForeignFilesKeepTheSpecThatTheContainerStates) {
   contents.file.metadata.clear();
   const PackedModel compressed = read_compressed_tensors(contents, "x");
   EXPECT_EQ(compressed.weights.at("blocks.0.fc1").spec.to_string(), "int4.g64.sym.float32");
-  EXPECT_EQ(compressed.activations.at("blocks.0.fc1").to_string(), "int8.token.sym.float32");
+  EXPECT_EQ(compressed.activations.at("blocks.0.fc1").spec.to_string(), "int8.token.sym.float32");
 }
 
 TEST(ContainerModel, WhatTheTextsSayMustFit) {

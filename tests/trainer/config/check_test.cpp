@@ -156,6 +156,14 @@ TEST(Check, SpecsThatContradictThemselves) {
   EXPECT_THAT(problems_with({"quant.activations={strategy: group}"}),
               ElementsAre(HasSubstr("quant.activations: ")));
   EXPECT_THAT(problems_with({"quant.activations={num_bits: 8, dynamic: true}"}), IsEmpty());
+  EXPECT_THAT(problems_with({"quant.activations={dynamic: false, method: lsq, observer: minmax}"}),
+              IsEmpty());
+  EXPECT_THAT(
+      problems_with({"quant.activations={dynamic: false, strategy: token}"}),
+      ElementsAre(HasSubstr("quant.activations: activations with strategy: token and dynamic: false")));
+  EXPECT_THAT(problems_with({"quant.activations={dynamic: false, method: lsq}", "quant.method=rtn",
+                             "train.max_steps=0", "schedule.warmup_steps=0"}),
+              ElementsAre(HasSubstr("quant.activations: method: lsq with quant.method: rtn")));
 }
 
 TEST(Check, QuantisationThatIsIgnored) {

@@ -1,0 +1,123 @@
+#include "quant/input_plan.h"
+
+#include <string>
+
+#include "data/formats/input_error.h"
+#include "quant/methods/method_plan.h"
+
+namespace bitlaw::quant {
+
+namespace {
+
+using data::enum_name;
+using data::InputError;
+
+std::string with_strategy(Strategy strategy) {
+  return "activations with strategy: " + std::string(enum_name(strategy));
+}
+
+void check_strategy(Strategy strategy, bool dynamic) {
+  if (strategy == Strategy::channel || strategy == Strategy::block) {
+    throw InputError(with_strategy(strategy), "outputs and their blocks belong to weights",
+                     "use token, group, or (dynamic: false) tensor");
+  }
+  if (dynamic && strategy == Strategy::tensor) {
+    throw InputError(with_strategy(strategy) + " and dynamic: true",
+                     "a scale of the whole input made at run time would depend on the other samples of the "
+                     "batch",
+                     "set dynamic: false for an observed scale, or use strategy: token or group");
+  }
+  if (!dynamic && strategy != Strategy::tensor) {
+    throw InputError(with_strategy(strategy) + " and dynamic: false",
+                     "a static scale belongs to the whole input, which has any number of tokens",
+                     "use strategy: tensor, or dynamic: true");
+  }
+}
+
+void check_numbers(const QuantSpecFields& fields, InputMethod method) {
+  if (fields.type != NumberType::integer && fields.type != NumberType::floating) {
+    throw InputError("activations with type: " + std::string(enum_name(fields.type)),
+                     "its levels are made for weights, which are distributed normally",
+                     "use type: int or type: float");
+  }
+  if (fields.type == NumberType::floating && !fields.symmetric) {
+    throw InputError("activations with type: float and symmetric: false", "inputs of floats have one scale",
+                     "use symmetric: true, or leave it out");
+  }
+  if (fields.scale_dtype == ScaleType::e4m3) {
+    throw InputError("activations with scale_dtype: e4m3",
+                     "the scale of scales would be one number of the whole input, which is not known at run "
+                     "time",
+                     "use scale_dtype: e8m0 with groups of 32 (MX), or float16");
+  }
+  if (fields.zero_point_dtype == ZeroPointType::float16 && method != InputMethod::lsq_plus) {
+    throw InputError("activations with zero_point_dtype: float16",
+                     "zero points of tokens are never stored, and observed ones are whole",
+                     "leave zero_point_dtype out, or use method: lsq_plus, which learns an offset");
+  }
+}
+
+void check_method_of_inputs(const QuantSpecFields& fields, InputMethod method) {
+  const std::string name = "activations with method: " + std::string(enum_name(method));
+  if (method == InputMethod::lsq_plus && (fields.type != NumberType::integer || fields.symmetric)) {
+    throw InputError(name + (fields.symmetric ? " and symmetric: true" : " and type: float"),
+                     "LSQ+ learns an offset, which is the zero point of asymmetric integers",
+                     "set symmetric: false with type: int, or use method: lsq");
+  }
+  if (method == InputMethod::pact && (fields.type != NumberType::integer || fields.grid != Grid::integer)) {
+    throw InputError(name + (fields.type == NumberType::integer ? " and grid: half" : " and type: float"),
+                     "PACT divides its range into equal steps from the clipping value on",
+                     "use type: int on the integer grid, or method: lsq");
+  }
+}
+
+// Keys that say where a static scale comes from.
+void check_unused(const ActivationConfig& config, bool dynamic) {
+  const bool of_static = config.method || config.observer || config.percentile;
+  if (dynamic && of_static) {
+    const char* key = config.method ? "method" : (config.observer ? "observer" : "percentile");
+    throw InputError(std::string("activations with dynamic: true and ").append(key),
+                     "scales are made from each token at run time: nothing is observed or learned",
+                     std::string("set dynamic: false, or remove ").append(key));
+  }
+  if (config.percentile && config.observer != ObserverKind::percentile) {
+    throw InputError("activations with percentile, but not observer: percentile",
+                     "no other observer looks at it", "set observer: percentile, or remove percentile");
+  }
+}
+
+}  // namespace
+
+InputPlan input_plan(const ActivationConfig& config) {
+  const bool dynamic = config.dynamic.value_or(true);
+  check_unused(config, dynamic);
+  QuantSpecFields fields = merged_fields(config, {});
+  fields.grid = config.grid.value_or(Grid::integer);
+  fields.strategy = given_strategy(config).value_or(dynamic ? Strategy::token : Strategy::tensor);
+  const auto method = config.method.value_or(InputMethod::fixed);
+  check_strategy(fields.strategy, dynamic);
+  check_numbers(fields, method);
+  check_method_of_inputs(fields, method);
+  return {QuantSpec(fields),
+          method,
+          {config.observer.value_or(ObserverKind::mse), config.percentile.value_or(99.99)}};
+}
+
+bool has_static_inputs(const QuantConfig& config) {
+  return config.activations && !config.activations->dynamic.value_or(true);
+}
+
+void check_inputs(const QuantConfig& config) {
+  if (!config.activations) {
+    return;
+  }
+  const InputPlan plan = input_plan(*config.activations);
+  if (plan.method != InputMethod::fixed && is_post_training(config.method)) {
+    throw InputError("method: " + std::string(enum_name(plan.method)) +
+                         " with quant.method: " + std::string(enum_name(config.method)),
+                     "a post-training method takes no step in which a scale could be learned",
+                     "use method: fixed, or train with quant.method: ste or lsq");
+  }
+}
+
+}  // namespace bitlaw::quant

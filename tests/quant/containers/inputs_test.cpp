@@ -1,0 +1,288 @@
+// Inputs in files: static scales and dynamic groups come back equal from the containers that hold them; the
+// others refuse with the reason; nothing that somebody else wrote is believed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "data/formats/tensor_file.h"
+#include "quant/containers/compressed_tensors.h"
+#include "quant/containers/container.h"
+#include "tests/quant/containers/sample_weights.h"
+#include "tests/support/message_of.h"
+#include "tests/support/temporary_folder.h"
+
+namespace bitlaw::quant {
+namespace {
+
+using data::DType;
+using data::TensorFile;
+using test::message_of;
+using testing::AllOf;
+using testing::HasSubstr;
+
+PackedInput input_of(const std::string& spec, float scale = 0.0F, std::optional<float> zero_point = {}) {
+  return {QuantSpec::parse(spec), scale > 0.0F ? std::optional(scale) : std::nullopt, zero_point};
+}
+
+PackedModel model_of(const std::vector<PackedInput>& inputs) {
+  PackedModel model;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::string module = "blocks." + std::to_string(i) + ".fc1";
+    model.weights.emplace(module, tests::sample_weight("int4.g64.sym", 64, 256));
+    model.activations.emplace(module, inputs[i]);
+  }
+  return model;
+}
+
+PackedModel there_and_back(const PackedModel& model, Container container) {
+  test::TemporaryFolder folder;
+  write_model(folder.path(), model, {container, false});
+  return read_model(folder.path());
+}
+
+const std::vector<PackedInput>& common_inputs() {
+  static const std::vector<PackedInput> inputs = {input_of("int8.tensor.sym", 0.125F),
+                                                  input_of("int8.tensor.asym.float32", 0.1F, -17.0F),
+                                                  input_of("int4.tensor.asym.bfloat16", 0.5F, 7.0F),
+                                                  input_of("e4m3.tensor.sym.float32", 0.3F),
+                                                  input_of("int8.token.sym"),
+                                                  input_of("int8.g128.sym.bfloat16"),
+                                                  input_of("e4m3.g32.sym.e8m0"),
+                                                  input_of("e2m1.g32.sym.e8m0"),
+                                                  input_of("e2m3.g32.sym.e8m0")};
+  return inputs;
+}
+
+TEST(InputFiles, ComeBackEqualFromNativeAndCompressedTensors) {
+  const PackedModel model = model_of(common_inputs());
+  for (const Container container :
+       {Container::native, Container::compressed_tensors, Container::compressed_tensors_0_17}) {
+    EXPECT_EQ(there_and_back(model, container), model) << data::enum_name(container);
+  }
+  const PackedModel native = model_of({input_of("int8.tensor.asym.float16.zp_float16", 0.125F, -3.25F),
+                                       input_of("e3m2.tensor.sym", 2.0F), input_of("int8.g32.sym.e8m0"),
+                                       input_of("int4h.tensor.sym", 0.5F), input_of("e3m0.g16.sym")});
+  EXPECT_EQ(there_and_back(native, Container::native), native);
+}
+
+TEST(InputFiles, NativeFilesHaveTheFirstVersionThatDefinesThem) {
+  test::TemporaryFolder folder;
+  const auto version = [&](const PackedInput& input) {
+    write_native(folder / "model.h5", model_of({input}));
+    return TensorFile::open(folder / "model.h5").integer("", "version");
+  };
+  EXPECT_EQ(version(input_of("int8.token.sym")), 1);
+  EXPECT_EQ(version(input_of("e4m3.token.sym")), 2);
+  EXPECT_EQ(version(input_of("int8.tensor.sym", 0.5F)), 3);
+  EXPECT_EQ(version(input_of("int8.g32.sym")), 3);
+}
+
+TEST(InputFiles, NativeFileHoldsWhatTheDocumentationSays) {
+  test::TemporaryFolder folder;
+  write_native(folder / "model.h5",
+               model_of({input_of("int8.tensor.asym", 0.5F, -3.0F),
+                         input_of("int4.tensor.asym.bfloat16.zp_float16", 0.5F, -2.5F)}));
+  const TensorFile file = TensorFile::open(folder / "model.h5");
+  const std::string first = "activations/blocks.0.fc1", second = "activations/blocks.1.fc1";
+  EXPECT_EQ(file.text(first, "strategy"), "tensor");
+  EXPECT_EQ(file.text(first, "scale_dtype"), "float16");
+  EXPECT_EQ(file.info(first + "/scale").dtype, DType::float16);
+  EXPECT_EQ(file.info(first + "/scale").shape, std::vector<std::int64_t>{1});
+  EXPECT_EQ(file.info(first + "/zero_point").dtype, DType::int8);
+  EXPECT_EQ(file.info(second + "/scale").dtype, DType::bfloat16);
+  EXPECT_EQ(file.info(second + "/zero_point").dtype, DType::float16);
+}
+
+TEST(InputFiles, WhatDoesNotFitTogetherIsNotWritten) {
+  test::TemporaryFolder folder;
+  const auto refusal = [&](const PackedInput& input) {
+    return message_of([&] { write_native(folder / "model.h5", model_of({input})); });
+  };
+  EXPECT_THAT(refusal(input_of("int8.tensor.sym")), HasSubstr("has no scale"));
+  EXPECT_THAT(refusal(input_of("int8.tensor.sym", 0.1F)), HasSubstr("a number of its type"));
+  EXPECT_THAT(refusal(input_of("int8.token.sym", 0.5F)), HasSubstr("made at run time"));
+  EXPECT_THAT(refusal(input_of("int8.tensor.asym", 0.5F)), HasSubstr("has no zero point"));
+  EXPECT_THAT(refusal(input_of("int8.tensor.sym", 0.5F, 0.0F)), HasSubstr("has a zero point"));
+  EXPECT_THAT(refusal(input_of("int4.tensor.asym", 0.5F, 9.0F)), HasSubstr("one of the levels"));
+  EXPECT_THAT(refusal(input_of("int4.tensor.asym", 0.5F, 0.5F)), HasSubstr("one of the levels"));
+  EXPECT_THAT(refusal(input_of("int8.channel.sym")), HasSubstr("belong to weights"));
+}
+
+// A native file of one static input, changed.
+std::string native_message(std::int64_t version, const std::string& drop,
+                           const std::function<void(TensorFile&)>& add) {
+  test::TemporaryFolder folder;
+  write_native(folder / "whole.h5", model_of({input_of("int8.tensor.asym", 0.5F, -3.0F)}));
+  const TensorFile whole = TensorFile::open(folder / "whole.h5");
+  TensorFile file = TensorFile::create(folder / "changed.h5");
+  for (const std::string& name : whole.names()) {
+    if (name != drop) {
+      std::vector<std::byte> bytes(whole.info(name).byte_count());
+      whole.read(name, bytes);
+      file.put(name, whole.info(name).dtype, whole.info(name).shape, bytes);
+    }
+  }
+  file.put_group("tensors");
+  file.put_group("activations/blocks.0.fc1");
+  for (const std::string group : {"", "weights/blocks.0.fc1", "activations/blocks.0.fc1"}) {
+    for (const std::string& key : whole.attribute_keys(group)) {
+      if (key == "version") {
+        file.put_integer("", key, version);
+      } else if (key == "shape") {
+        file.put_integers(group, key, whole.integers(group, key));
+      } else if (whole.has_text(group, key)) {
+        file.put_text(group, key, whole.text(group, key));
+      } else {
+        file.put_integer(group, key, whole.integer(group, key));
+      }
+    }
+  }
+  add(file);
+  file.commit();
+  return message_of([&] { read_native(folder / "changed.h5"); });
+}
+
+void put(TensorFile& file, const std::string& name, DType type, std::vector<std::byte> bytes) {
+  file.put("activations/blocks.0.fc1/" + name, type, std::vector<std::int64_t>{1}, bytes);
+}
+
+TEST(InputFiles, HostileNativeInputsAreRefused) {
+  const std::string group = "activations/blocks.0.fc1/";
+  const auto nothing = [](TensorFile&) {};
+  const std::vector<std::byte> zero2(2), zero4(4);
+  EXPECT_EQ(native_message(3, "", nothing), "");
+  EXPECT_THAT(native_message(2, "", nothing), HasSubstr("format version 2 does not define it"));
+  EXPECT_THAT(native_message(2, group + "scale", [&](TensorFile&) {}),
+              HasSubstr("format version 2 does not define it"));
+  EXPECT_THAT(native_message(4, "", nothing), HasSubstr("versions 1 to 3"));
+  EXPECT_THAT(native_message(3, group + "scale", nothing), HasSubstr("has no scale"));
+  EXPECT_THAT(native_message(3, group + "zero_point", nothing), HasSubstr("has no zero point"));
+  EXPECT_THAT(
+      native_message(3, group + "scale", [&](TensorFile& f) { put(f, "scale", DType::float16, zero2); }),
+      HasSubstr("not positive and finite"));
+  EXPECT_THAT(
+      native_message(3, group + "scale", [&](TensorFile& f) { put(f, "scale", DType::float32, zero4); }),
+      HasSubstr("is float32"));
+  EXPECT_THAT(native_message(3, group + "zero_point",
+                             [&](TensorFile& f) { put(f, "zero_point", DType::int32, zero4); }),
+              HasSubstr("instead of int8"));
+  EXPECT_THAT(native_message(3, "", [&](TensorFile& f) { put(f, "codes", DType::int32, zero4); }),
+              HasSubstr("does not define it"));
+}
+
+TEST(InputFiles, OthersRefuseStaticScalesAndNameWhatHoldsThem) {
+  test::TemporaryFolder folder;
+  const PackedModel model = model_of({input_of("int8.tensor.sym", 0.5F)});
+  for (const Container container : {Container::gptq, Container::gptq_v2, Container::awq, Container::gguf}) {
+    EXPECT_THAT(message_of([&] {
+                  write_model(folder.path(), model, {container, false});
+                }),
+                AllOf(HasSubstr("its input has a static scale (int8.tensor.sym)"),
+                      HasSubstr("use --format compressed-tensors, which holds it")))
+        << data::enum_name(container);
+  }
+  const auto compressed = [&](const std::string& spec, float scale, std::optional<float> zero_point) {
+    return message_of([&] {
+      write_model(folder.path(), model_of({input_of(spec, scale, zero_point)}),
+                  {Container::compressed_tensors, false});
+    });
+  };
+  EXPECT_THAT(compressed("int8.tensor.asym.float16.zp_float16", 0.5F, 0.5F),
+              AllOf(HasSubstr("between two levels"), HasSubstr("--format native")));
+  EXPECT_THAT(compressed("e3m2.tensor.sym", 0.5F, {}), HasSubstr("MXFP8 (e4m3)"));
+  EXPECT_THAT(compressed("int8.g32.sym.e8m0", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));
+  EXPECT_THAT(compressed("e2m1.g16.sym", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));
+}
+
+ModelFolder compressed_folder(const PackedInput& input) {
+  Refusals refusals;
+  ModelFolder contents = make_compressed_tensors(model_of({input}), WordLayout::dense, false, refusals);
+  EXPECT_TRUE(refusals.empty());
+  return contents;
+}
+
+TEST(InputFiles, CompressedTensorsHasThePackagesNames) {
+  const ModelFolder contents = compressed_folder(input_of("int8.tensor.asym", 0.5F, -3.0F));
+  const data::RawTensor& scale = contents.file.tensors.at("blocks.0.fc1.input_scale");
+  EXPECT_EQ(scale.dtype, DType::float32);
+  EXPECT_EQ(scale.shape, std::vector<std::int64_t>{1});
+  EXPECT_EQ(contents.file.tensors.at("blocks.0.fc1.input_zero_point").dtype, DType::int8);
+  const std::string& config = contents.configs.at("config.json");
+  EXPECT_THAT(config, HasSubstr(R"("strategy": "tensor", "group_size": null, "dynamic": false)"));
+  EXPECT_THAT(
+      compressed_folder(input_of("e4m3.g32.sym.e8m0")).configs.at("config.json"),
+      HasSubstr(R"("strategy": "group", "group_size": 32, "dynamic": true, "scale_dtype": "torch.uint8")"));
+}
+
+TEST(InputFiles, SomebodyElsesInputsAreRead) {
+  for (const PackedInput& input : common_inputs()) {
+    ModelFolder contents = compressed_folder(input);
+    contents.file.metadata.clear();
+    const PackedInput found = read_compressed_tensors(contents, "x").activations.at("blocks.0.fc1");
+    EXPECT_EQ(found.scale, input.scale);
+    EXPECT_EQ(found.zero_point, input.zero_point);
+    QuantSpecFields fields = input.spec.fields();
+    fields.scale_dtype = fields.scale_dtype == ScaleType::e8m0 ? fields.scale_dtype : ScaleType::float32;
+    EXPECT_EQ(found.spec.to_string(), QuantSpec(fields).to_string());
+  }
+  ModelFolder contents = compressed_folder(input_of("e4m3.tensor.sym", 0.5F));
+  contents.file.metadata.clear();
+  contents.file.tensors.at("blocks.0.fc1.input_scale").shape.clear();  // a scalar, and a zero point of zeros
+  contents.file.tensors["blocks.0.fc1.input_zero_point"] = {DType::float8_e4m3fn, {1}, {std::byte{0}}};
+  EXPECT_EQ(read_compressed_tensors(contents, "x").activations.at("blocks.0.fc1").scale, 0.5F);
+}
+
+std::string compressed_message(const PackedInput& input, const std::function<void(ModelFolder&)>& change) {
+  ModelFolder contents = compressed_folder(input);
+  change(contents);
+  return message_of([&] { read_compressed_tensors(contents, "x"); });
+}
+
+TEST(InputFiles, HostileCompressedInputsAreRefused) {
+  const std::string scale = "blocks.0.fc1.input_scale", zero_point = "blocks.0.fc1.input_zero_point";
+  const PackedInput asymmetric = input_of("int8.tensor.asym", 0.5F, -3.0F);
+  const PackedInput symmetric = input_of("int8.tensor.sym", 0.5F);
+  EXPECT_THAT(compressed_message(asymmetric, [&](ModelFolder& m) { m.file.tensors.erase(scale); }),
+              HasSubstr("no tensor input_scale"));
+  EXPECT_THAT(compressed_message(asymmetric, [&](ModelFolder& m) { m.file.tensors.erase(zero_point); }),
+              HasSubstr("no tensor input_zero_point"));
+  EXPECT_THAT(compressed_message(symmetric,
+                                 [&](ModelFolder& m) {
+                                   m.file.tensors[zero_point] = {DType::int8, {1}, {std::byte{3}}};
+                                 }),
+              HasSubstr("is not 0"));
+  EXPECT_THAT(compressed_message(symmetric,
+                                 [&](ModelFolder& m) {
+                                   m.file.tensors[scale] = {DType::float32, {2}, std::vector<std::byte>(8)};
+                                 }),
+              HasSubstr("input_scale"));
+  EXPECT_THAT(compressed_message(input_of("int8.token.sym"),
+                                 [&](ModelFolder& m) {
+                                   m.file.tensors[scale] = {DType::float32, {1}, std::vector<std::byte>(4)};
+                                 }),
+              HasSubstr("tensor input_scale is not known"));
+  const auto says = [](const char* activations) {
+    return [activations](ModelFolder& m) { m.file.metadata["bitlaw.activations"] = activations; };
+  };
+  EXPECT_THAT(compressed_message(symmetric, says("{}")), HasSubstr("does not name it"));
+  EXPECT_THAT(compressed_message(symmetric, says(R"({"blocks.0.fc1": "int8.tensor.asym"})")),
+              HasSubstr("was int8.tensor.asym, but is int8.tensor.sym"));
+  EXPECT_THAT(compressed_message(input_of("e2m1.g32.sym.e8m0"), says(R"({"blocks.0.fc1": "e2m1.g32.sym"})")),
+              HasSubstr("was e2m1.g32.sym, but is e2m1.g32.sym.e8m0"));
+  const auto args = [&](const std::string& from, const std::string& to) {
+    return compressed_message(symmetric, [&](ModelFolder& m) {
+      std::string& config = m.configs.at("config.json");
+      const std::size_t at = config.find("\"input_activations\"");
+      config.replace(config.find(from, at), from.size(), to);
+    });
+  };
+  EXPECT_THAT(args("\"tensor\"", "\"channel\""), HasSubstr("static inputs with strategy 'channel'"));
+  EXPECT_THAT(args("\"dynamic\": false", "\"dynamic\": true"),
+              HasSubstr("dynamic inputs with strategy 'tensor'"));
+  EXPECT_THAT(args("\"dynamic\": false", "\"dynamic\": \"local\""), HasSubstr("dynamic 'local'"));
+  EXPECT_THAT(args("\"tensor\"", "\"tensor_group\""), HasSubstr("strategy 'tensor_group'"));
+}
+
+}  // namespace
+}  // namespace bitlaw::quant
