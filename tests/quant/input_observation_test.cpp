@@ -22,12 +22,14 @@ using testing::HasSubstr;
 QuantConfig config_of(InputMethod method, bool symmetric = true) {
   QuantConfig config;
   config.method = Method::lsq;
+  config.scale_search = ScaleSearch::absmax;
   config.weights.num_bits = 4;
   config.weights.group_size = 32;
   config.ignore = {"head", "*ada_lin*"};
   config.activations = ActivationConfig{};
   config.activations->dynamic = false;
   config.activations->symmetric = symmetric;
+  config.activations->observer = ObserverKind::percentile;
   config.activations->method = method;
   return config;
 }

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
+#include <sstream>
+#include <string>
 
 #include "data/formats/tensor_file.h"
 #include "quant/containers/compressed_tensors.h"
@@ -202,17 +205,43 @@ ModelFolder compressed_folder(const PackedInput& input) {
   return contents;
 }
 
+// The members of "input_activations", as texts without quotes.
+using Arguments = std::map<std::string, std::string>;
+
+Arguments input_arguments(const ModelFolder& contents) {
+  const std::string& config = contents.configs.at("config.json");
+  const std::size_t begin = config.find('{', config.find("\"input_activations\"")) + 1;
+  std::istringstream lines(config.substr(begin, config.find('}', begin) - begin));
+  Arguments arguments;
+  for (std::string line; std::getline(lines, line);) {
+    std::erase_if(line, [](char c) { return c == ' ' || c == '"' || c == ','; });
+    if (const std::size_t colon = line.find(':'); colon != std::string::npos) {
+      arguments[line.substr(0, colon)] = line.substr(colon + 1);
+    }
+  }
+  return arguments;
+}
+
 TEST(InputFiles, CompressedTensorsHasThePackagesNames) {
   const ModelFolder contents = compressed_folder(input_of("int8.tensor.asym", 0.5F, -3.0F));
   const data::RawTensor& scale = contents.file.tensors.at("blocks.0.fc1.input_scale");
   EXPECT_EQ(scale.dtype, DType::float32);
   EXPECT_EQ(scale.shape, std::vector<std::int64_t>{1});
   EXPECT_EQ(contents.file.tensors.at("blocks.0.fc1.input_zero_point").dtype, DType::int8);
-  const std::string& config = contents.configs.at("config.json");
-  EXPECT_THAT(config, HasSubstr(R"("strategy": "tensor", "group_size": null, "dynamic": false)"));
-  EXPECT_THAT(
-      compressed_folder(input_of("e4m3.g32.sym.e8m0")).configs.at("config.json"),
-      HasSubstr(R"("strategy": "group", "group_size": 32, "dynamic": true, "scale_dtype": "torch.uint8")"));
+  EXPECT_EQ(input_arguments(contents), (Arguments{{"num_bits", "8"},
+                                                  {"type", "int"},
+                                                  {"symmetric", "false"},
+                                                  {"strategy", "tensor"},
+                                                  {"group_size", "null"},
+                                                  {"dynamic", "false"}}));
+  EXPECT_EQ(input_arguments(compressed_folder(input_of("e4m3.g32.sym.e8m0"))),
+            (Arguments{{"num_bits", "8"},
+                       {"type", "float"},
+                       {"symmetric", "true"},
+                       {"strategy", "group"},
+                       {"group_size", "32"},
+                       {"dynamic", "true"},
+                       {"scale_dtype", "torch.uint8"}}));
 }
 
 TEST(InputFiles, SomebodyElsesInputsAreRead) {
