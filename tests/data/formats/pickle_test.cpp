@@ -33,7 +33,7 @@ std::string refusal(const std::string& body) {
 }
 
 std::string text(const std::string& value) {
-  return "X" + little(static_cast<std::uint32_t>(value.size())) + value;
+  return std::string("X").append(little(static_cast<std::uint32_t>(value.size()))).append(value);
 }
 
 // The graph as text; "*" where it is deeper than four levels.
@@ -41,7 +41,7 @@ std::string shown(const PickleGraph& graph, std::uint32_t index, int depth = 0) 
   const PickleNode& node = graph.nodes[index];
   std::string items;
   for (const std::uint32_t item : node.items) {
-    items += (items.empty() ? "" : " ") + (depth < 4 ? shown(graph, item, depth + 1) : "*");
+    items.append(items.empty() ? "" : " ").append(depth < 4 ? shown(graph, item, depth + 1) : "*");
   }
   switch (node.kind) {
     case PickleKind::none:

@@ -102,7 +102,7 @@ TEST(TorchArchive, OtherFilesAreRefusedByNameWithARemedy) {
 // --- pickles by hand ---
 
 std::string text(const std::string& value) {
-  return "X" + little(static_cast<std::uint32_t>(value.size())) + value;
+  return std::string("X").append(little(static_cast<std::uint32_t>(value.size()))).append(value);
 }
 
 std::string number(std::int64_t value) {
@@ -119,7 +119,9 @@ std::string tuple(const std::vector<std::int64_t>& values) {
 
 std::string storage(std::int64_t elements, const std::string& type = "torch\nFloatStorage",
                     const std::string& key = "0") {
-  return "(" + text("storage") + "c" + type + "\n" + text(key) + text("cpu") + number(elements) + "tQ";
+  std::string out = "(";
+  out.append(text("storage")).append("c").append(type).append("\n").append(text(key)).append(text("cpu"));
+  return out.append(number(elements)).append("tQ");
 }
 
 struct View {
