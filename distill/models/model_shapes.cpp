@@ -4,6 +4,7 @@
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "distill/models/weights.h"
 
 namespace bitlaw::distill {
 

@@ -5,9 +5,11 @@
 
 #include "distill/config.h"
 #include "distill/models/var_shape.h"
-#include "distill/models/weights.h"
 
 namespace bitlaw::distill {
+
+struct DitShape;  // weights.h
+struct RasterShape;
 
 // `tokenizer` is the one whose tokens the model speaks. InputError of all three: heads that do not divide the
 // width.
