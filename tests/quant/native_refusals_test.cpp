@@ -153,7 +153,8 @@ TEST(NativeHostile, MissingMembersAreNamed) {
     EXPECT_THAT(message_of({name, {}}), HasSubstr("holds no tensor " + std::string(name)));
   }
   for (const char* key : {"num_bits", "type", "symmetric", "grid", "strategy", "group_size", "shape"}) {
-    EXPECT_THAT(message_of({"weights/w@" + std::string(key), {}}), HasSubstr("'" + std::string(key) + "'"));
+    EXPECT_THAT(message_of({"weights/w@" + std::string(key), {}}),
+                HasSubstr(std::string("'").append(key).append("'")));
   }
   EXPECT_THAT(message_of({"activations/w@scale_dtype", {}}), HasSubstr("'scale_dtype'"));
 }
