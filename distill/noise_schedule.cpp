@@ -10,14 +10,17 @@ namespace bitlaw::distill {
 namespace {
 
 void check(const std::vector<double>& betas, const std::vector<std::int64_t>& timesteps) {
-  if (betas.size() < 2 || betas.size() != timesteps.size())
+  if (betas.size() < 2 || betas.size() != timesteps.size()) {
     throw data::InputError("a noise schedule of " + std::to_string(betas.size()) + " steps",
                            "the first step borrows the variance of the second", "give it two steps or more");
-  for (std::size_t i = 0; i < betas.size(); ++i)
-    if (!(betas[i] > 0.0 && betas[i] < 1.0))
+  }
+  for (std::size_t i = 0; i < betas.size(); ++i) {
+    if (!(betas[i] > 0.0 && betas[i] < 1.0)) {
       throw data::InputError("beta of step " + std::to_string(i) + " is " + std::to_string(betas[i]),
                              "a step keeps part of the signal and adds noise",
                              "give it a beta inside (0, 1)");
+    }
+  }
 }
 
 void check_count(std::int64_t total, std::int64_t count) {
@@ -42,8 +45,9 @@ NoiseSchedule noise_schedule(std::vector<double> betas, std::vector<std::int64_t
     made.posterior_mean_x0.push_back(beta * std::sqrt(previous) / (1.0 - cumulative));
     made.posterior_mean_xt.push_back((1.0 - previous) * std::sqrt(1.0 - beta) / (1.0 - cumulative));
   }
-  for (std::size_t i = 0; i < betas.size(); ++i)
+  for (std::size_t i = 0; i < betas.size(); ++i) {
     made.posterior_log_variance_clipped.push_back(std::log(made.posterior_variance[i == 0 ? 1 : i]));
+  }
   made.betas = std::move(betas);
   made.timesteps = std::move(timesteps);
   return made;
@@ -69,10 +73,11 @@ NoiseSchedule respaced(const NoiseSchedule& full, std::span<const std::int64_t> 
   double previous = 1.0;
   std::int64_t last = -1;
   for (const std::int64_t step : steps) {
-    if (step <= last || step >= full.steps())
+    if (step <= last || step >= full.steps()) {
       throw data::InputError("step " + std::to_string(step) + " after step " + std::to_string(last) +
                                  " of a chain of " + std::to_string(full.steps()),
                              "kept steps rise and are steps of the chain", "correct the list of steps");
+    }
     const double kept = full.alphas_cumprod[static_cast<std::size_t>(step)];
     betas.push_back(1.0 - kept / previous);
     timesteps.push_back(full.timesteps[static_cast<std::size_t>(step)]);

@@ -61,9 +61,10 @@ void check_geometry(const RasterShape& shape) {
   findings.positive("num_classes", shape.num_classes);
   findings.positive("vocab_size", shape.vocab_size);
   findings.divides("num_heads", shape.num_heads, "width", shape.width);
-  if (findings.empty())
+  if (findings.empty()) {
     findings.divides("4 (pairs of channels for row and for column)", 4, "the width of a head",
                      shape.width / shape.num_heads);
+  }
   findings.throw_if_any("LlamaGen");
 }
 

@@ -18,8 +18,9 @@ void add_mid_block(const std::string& name, std::int64_t channels, WeightList& l
   add_resnet(name + ".resnets.0", channels, channels, list);
   const std::string attention = name + ".attentions.0";
   list.norm(attention + ".group_norm", channels);
-  for (const char* layer : {".query", ".key", ".value", ".proj_attn"})
+  for (const char* layer : {".query", ".key", ".value", ".proj_attn"}) {
     list.layer(attention + layer, {channels, channels});
+  }
   add_resnet(name + ".resnets.1", channels, channels, list);
 }
 
@@ -34,8 +35,9 @@ void add_encoder(const SdVaeShape& shape, WeightList& list) {
       add_resnet(indexed("encoder.down_blocks", level, resnet), width, out, list);
       width = out;
     }
-    if (level + 1 < levels)
+    if (level + 1 < levels) {
       list.convolution(indexed("encoder.down_blocks", level, "downsamplers.0.conv"), out, out);
+    }
   }
   add_mid_block("encoder.mid_block", width, list);
   list.norm("encoder.conv_norm_out", width);
@@ -55,8 +57,9 @@ void add_decoder(const SdVaeShape& shape, WeightList& list) {
       add_resnet(indexed("decoder.up_blocks", level, resnet), width, out, list);
       width = out;
     }
-    if (level + 1 < levels)
+    if (level + 1 < levels) {
       list.convolution(indexed("decoder.up_blocks", level, "upsamplers.0.conv"), out, out);
+    }
   }
   list.norm("decoder.conv_norm_out", width);
   list.convolution("decoder.conv_out", width, shape.image_channels);
