@@ -128,7 +128,7 @@ TEST(AdamW, ContinuesFromItsStateToTheBit) {
 }
 
 TEST(AdamW, ForgetsTheMomentsOfWhatWasReplaced) {
-  auto parameters = three_parameters();
+  auto parameters = parameters_of_each_role();
   AdamW optimizer(parameters, config());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     parameters[i].tensor.mutable_grad() = gradient_of(0, i);
