@@ -45,13 +45,13 @@ ACTIVATIONS = {
     "gptq, smooth": ("quant.method=gptq", "quant.transforms=[smooth]"),
 }
 OTHERS = {
-    "E3M0": ("quant.weights.format=e3m0",),
+    "E3M0": ("quant.weights.type=float", "quant.weights.format=e3m0",),
     "NF4": ("quant.weights.type=nf", "quant.weights.num_bits=4"),
-    "E2M1, two-sided scales": ("quant.weights.format=e2m1", "quant.weights.symmetric=false"),
-    "MXFP4": ("quant.weights.format=e2m1", "quant.weights.group_size=32", "quant.weights.scale_dtype=e8m0"),
-    "NVFP4": ("quant.weights.format=e2m1", "quant.weights.group_size=16", "quant.weights.scale_dtype=e4m3"),
+    "E2M1, two-sided scales": ("quant.weights.type=float", "quant.weights.format=e2m1", "quant.weights.symmetric=false"),
+    "MXFP4": ("quant.weights.type=float", "quant.weights.format=e2m1", "quant.weights.group_size=32", "quant.weights.scale_dtype=e8m0"),
+    "NVFP4": ("quant.weights.type=float", "quant.weights.format=e2m1", "quant.weights.group_size=16", "quant.weights.scale_dtype=e4m3"),
     "NF3": ("quant.weights.type=nf", "quant.weights.num_bits=3"),
-    "E2M0": ("quant.weights.format=e2m0",),
+    "E2M0": ("quant.weights.type=float", "quant.weights.format=e2m0",),
     "2 bits, integer grid": ("quant.weights.type=int", "quant.weights.num_bits=2", "quant.weights.grid=integer"),
     "ternary": ("quant.weights.type=ternary",),
 }
