@@ -1,5 +1,5 @@
-// LibTorch brings fmt's headers and no library of it: its functions are compiled here, once, not in every file
-// that formats a text.
+// LibTorch brings fmt's headers and no library of it: its functions are compiled here, once, not in every
+// file that formats a text.
 #include <fmt/format-inl.h>
 
 namespace fmt::detail {  // declared extern in the headers

@@ -65,7 +65,7 @@ BitCount count_bits(torch::nn::Module& model, RestType rest_dtype) {
       add_weight(quantizer.spec(), linear->weight.numel(), quantizer.scale().numel(), count);
       const at::Tensor multiplier = quantizer.input_transform().multiplier;
       add_input_order(quantizer.has_scattered_groups() ? linear->weight.size(1) : 0,
-                 multiplier.defined() ? multiplier.numel() : 0, count);
+                      multiplier.defined() ? multiplier.numel() : 0, count);
       rest.erase(prefix + "weight");
       erase_state("weight_quantizer.");
     }
@@ -85,7 +85,7 @@ BitCount count_bits(const PackedModel& packed) {
     add_weight(weight.spec, weight.out_features * weight.in_features,
                static_cast<std::int64_t>(weight.scale.size()), count);
     add_input_order(static_cast<std::int64_t>(weight.group_index.size()),
-               static_cast<std::int64_t>(weight.input_multiplier.size()), count);
+                    static_cast<std::int64_t>(weight.input_multiplier.size()), count);
   }
   for (const auto& [name, input] : packed.activations) {
     add_static_input(input.spec, count);

@@ -25,9 +25,9 @@ bool has_learned_scales(Method method);  // lsq, e2e_qp: the state is log_scale
 bool has_transform(const QuantConfig& config, TransformKind kind);
 // Whether the method or a transform needs to know the layers' inputs.
 bool needs_calibration(const QuantConfig& config);
-// Whether codes come from a walk over the layers (post_training.h, or block by block), not from the quantizers'
-// own rounding: where layers are looked at one after the other, for their codes or for static scales of their
-// inputs.
+// Whether codes come from a walk over the layers (post_training.h, or block by block), not from the
+// quantizers' own rounding: where layers are looked at one after the other, for their codes or for static
+// scales of their inputs.
 bool is_calibrated(const QuantConfig& config);
 
 // InputError: transforms that the method cannot have.

@@ -17,6 +17,10 @@ quant::QuantConfig config_of(quant::Method method, std::vector<quant::TransformK
   config.transforms = std::move(transforms);
   config.weights.num_bits = 4;
   config.weights.group_size = 16;
+  if (method == quant::Method::hqq) {
+    config.weights.symmetric = false;
+    config.weights.zero_point_dtype = quant::ZeroPointType::float16;
+  }
   config.ignore = {"head"};
   return config;
 }

@@ -29,6 +29,7 @@ eval: {samples: 8, micro_batch_size: 4}
 DATA = ["data.train=tokens/train", "data.validation=tokens/test", "eval.samples=8", "eval.micro_batch_size=4",
         "train.precision=fp32"]
 W4 = ["quant.weights.num_bits=4", "quant.weights.strategy=group", "quant.weights.group_size=16", "quant.ignore=[head]"]
+HQQ = ["quant.method=hqq", "quant.weights.symmetric=false", "quant.weights.zero_point_dtype=float16", *W4]
 STUDENT = ["run.name=student", "task.kind=distill", "distill.teacher=import/teacher", "model.init=teacher",
            "distill.top_k=8", "train.global_batch_size=8", "train.micro_batch_size=4", "train.max_steps=2"]
 
@@ -94,17 +95,17 @@ def use_as_they_are():
 
 def quantise():
     """Without data from the import, and with data from the run: the same codes."""
-    for method in ("rtn", "hqq"):
-        run("ptq", "-c", "import/teacher/model.yaml", f"run.name={method}", f"quant.method={method}", *W4)
-        run("ptq", "-c", "teacher.yaml", f"run.name={method}-data", "model.init=runs/teacher", f"quant.method={method}", *W4)
+    for method, options in (("rtn", ["quant.method=rtn", *W4]), ("hqq", HQQ)):
+        run("ptq", "-c", "import/teacher/model.yaml", f"run.name={method}", *options)
+        run("ptq", "-c", "teacher.yaml", f"run.name={method}-data", "model.init=runs/teacher", *options)
         alone, whole = read("inspect", f"runs/{method}"), read("inspect", f"runs/{method}-data")
         for key in ("parameter_hash", "model_bits", "step", "finished"):
             check(alone[key] == whole[key], f"{method}: {key} {alone[key]} instead of {whole[key]}")
         run("export", f"runs/{method}", "--out", f"export/{method}", "--with-tokenizer")
         run("verify", f"export/{method}/model.h5", "--against", f"runs/{method}-data")
-    check("nothing to do" in program.run("ptq", "-c", "import/teacher/model.yaml", "run.name=hqq", "quant.method=hqq", *W4).stderr,
+    check("nothing to do" in program.run("ptq", "-c", "import/teacher/model.yaml", "run.name=hqq", *HQQ).stderr,
           "a second ptq does not say that the run is finished")
-    run("ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", "quant.method=hqq", *W4, ranks=2)
+    run("ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", *HQQ, ranks=2)
     check(read("inspect", "runs/two-ranks")["parameter_hash"] == read("inspect", "runs/hqq")["parameter_hash"],
           "two ranks quantise to other codes")
     figures = read("eval", "export/hqq", "--data", "tokens/test", "--teacher", "import/teacher", "--samples", 8)

@@ -67,6 +67,8 @@ class QuantiseAlone : public testing::TestWithParam<distill::Family> {
     config.model.init = (folder_ / "import").string();
     config.quant.method = quant::Method::hqq;
     config.quant.weights.num_bits = 8;
+    config.quant.weights.symmetric = false;
+    config.quant.weights.zero_point_dtype = quant::ZeroPointType::float16;
     config.quant.weights.group_size = 16;
     config.train.max_steps = 0;
     return config;

@@ -90,7 +90,7 @@ def prepare():
 
 def train_scales(source, name, *options):
     """E2E-QP on the codes of `source`, interrupted and resumed; returns the exported layers."""
-    arguments = ["train", "-c", "student.yaml", "quant.method=e2e_qp", f"model.init={source}", "optim.lr=0.02", *options]
+    arguments = ["train", "-c", "student.yaml", "quant.method=e2e_qp", f"model.init={source}", "optim.scale_lr=0.02", *options]
     run(*arguments, f"run.name={name}", "--stop-at", "2", code=RUN_AGAIN)
     run(*arguments, f"run.name={name}")
     run(*arguments, f"run.name={name}-undisturbed")
