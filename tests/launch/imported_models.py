@@ -145,9 +145,9 @@ def break_it():
     refused("missing: encoder.down.3", "import", weights, "--model", "var-vq", "--out", "x")
     refused("no tensors in ema", "import", weights, "-c", "tokenizer.yaml", "--section", "ema", "--out", "x")
     refused("--tokenizer is missing", "import", "published/teacher/model.safetensors", "-c", "teacher.yaml",
-            "tokenizer.from=", "--out", "x")
+            "tokenizer.from=''", "--out", "x")
     refused("data.train is missing", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=gptq", *W4)
-    refused("tensors of import/teacher do not fit", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn",
+    refused("tensors of import/teacher/model.h5 do not fit", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn",
             "model.depth=2", *W4)
     refused("is an export already", "export", "import/teacher", "--out", "x")
     refused("quant.method: rtn with model.family: vq", "ptq", "-c", "import/tokenizer/model.yaml", "run.name=x",

@@ -86,9 +86,9 @@ TEST(Check, WeightsAloneNeedNoDataAndNoTask) {
     return config_problems(read_config({}, changes), 3, Use::weights_alone);
   };
   EXPECT_THAT(problems({}), IsEmpty());
-  EXPECT_THAT(problems({"quant.method=rtn", "quant.weights.num_bits=4"}), IsEmpty());
-  EXPECT_THAT(problems({"run.name=''", "model.num_heads=3", "quant.method=rtn", "model.init=teacher",
-                        "train.ema_decay=0.9"}),
+  EXPECT_THAT(problems({"quant.method=rtn", "quant.weights.num_bits=4", "train.max_steps=0"}), IsEmpty());
+  EXPECT_THAT(problems({"run.name=''", "model.num_heads=3", "quant.method=rtn", "train.max_steps=0",
+                        "model.init=teacher", "train.ema_decay=0.9"}),
               ElementsAre(HasSubstr("run.name is missing"), HasSubstr("model.init: teacher"),
                           HasSubstr("train.ema_decay: 0.9"), HasSubstr("3 heads do not divide"),
                           HasSubstr("quant.weights.num_bits is missing")));
