@@ -54,7 +54,9 @@ HqqSolution solve_hqq(const at::Tensor& grouped_weight, int bits, const HqqOptio
   const at::Tensor lowest = w.amin(1, true);
   const at::Tensor range = w.amax(1, true) - lowest;
   HqqSolution solution;
-  solution.scale_inverse = at::where(range.gt(0), top / range, at::ones_like(range));
+  const at::Tensor value =
+      at::where(lowest.ne(0), lowest.abs(), at::ones_like(range));  // of a constant group
+  solution.scale_inverse = at::where(range.gt(0), top / range, value.reciprocal());
   solution.zero = -lowest * solution.scale_inverse;
   if (bits == 4) {
     solution.zero.round_();

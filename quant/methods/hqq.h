@@ -6,8 +6,8 @@
 //   w_r = (q - z) / t        e = shrink(w - w_r)        z = mean over the group of q - (w - e) t
 //   shrink(x) = sign(x) max(0, |x| - |x|^(p-1) / beta), beta grows by `kappa` each time
 // and stops when the mean of |w - w_r| over the whole weight is no longer less than the best before; the z of
-// that last iteration stays. Steps are those of the weight's range and do not change; a 4-bit z starts
-// rounded.
+// that last iteration stays. Steps are those of the weight's range (of a group of one value: its magnitude)
+// and do not change; a 4-bit z starts rounded.
 #pragma once
 
 #include <cstdint>

@@ -68,8 +68,11 @@ std::array<std::shared_ptr<Var>, 2> calibrated(const QuantConfig& config, double
     run.reduce = [&, rank](const quant::Statistics& mine) {
       quant::Statistics all = ranks.merged(rank, mine);
       for (auto& [name, entry] : all.entries()) {
-        const double off = rank == 1 && name.ends_with("gram") ? error : 0.0;
-        entry.value = entry.value + off * entry.value.abs().max() * at::eye(entry.value.size(0), at::kDouble);
+        if (rank == 1 && name.ends_with("gram")) {
+          const at::Tensor off =
+              error * entry.value.diagonal().mean() * at::ones({entry.value.size(0)}, at::kDouble);
+          entry.value = entry.value + off.diag();
+        }
       }
       return all;
     };

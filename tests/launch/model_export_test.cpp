@@ -115,7 +115,8 @@ LoadedModel make_calibrated() {
   for (const auto& [name, linear] : quant::linear_layers(*trained.model)) {
     if (!linear->weight_quantizer()) continue;
     quant::Statistics seen;
-    quant::observe_input(seen, name, at::randn({64, linear->weight.size(1)}).exp());
+    const std::int64_t in = linear->weight.size(1);
+    quant::observe_input(seen, name, at::randn({64, in}) * at::randn({in}).exp());
     const quant::LayerCodes codes =
         quant::quantise_layer(linear->weight.detach(), quant::input_statistics(seen, name),
                               linear->weight_quantizer()->spec(), config.quant);
