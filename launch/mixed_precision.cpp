@@ -51,7 +51,7 @@ MixedPrecision choose_widths(std::vector<LayerSensitivity> layers, double bits_p
         fmt::format("with widths {} and the layers that quant.overrides decides, the least is {:.4g} bits a "
                     "weight, scales included",
                     fmt::join(kTriedWidths, ", "), static_cast<double>(found.frontier.front().bits) / count),
-        "raise --budget-bits, or let groups be larger");
+        "raise --budget-bits, take num_bits out of quant.overrides, or let groups be larger");
   }
   found.chosen = quant::within_budget(found.frontier, budget);
   return found;
