@@ -3,15 +3,14 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 
 #include "data/formats/input_error.h"
+#include "distill/calibration_stages.h"
 #include "distill/fold.h"
 #include "quant/input_observation.h"
 #include "quant/methods/post_training.h"
@@ -23,75 +22,15 @@ namespace {
 
 using quant::InputStatistics;
 using quant::LayerCodes;
-using quant::Linear;
-using quant::Quantizer;
-
-struct Layer {
-  std::string name;
-  Linear* linear = nullptr;
-  std::shared_ptr<Quantizer> quantizer;           // kept here while the layer has none
-  std::shared_ptr<quant::InputQuantizer> inputs;  // likewise
-};
-
-// Layers that are measured in one pass over the first `blocks` blocks.
-struct Stage {
-  std::int64_t blocks = 0;
-  std::vector<Layer> layers;
-};
-
-// Block i is stage i + 1; what all blocks share comes before, the head after them.
-std::int64_t blocks_before(const std::string& name, std::int64_t depth) {
-  constexpr std::string_view kBlocks = "blocks.";
-  if (name.starts_with(kBlocks)) {
-    return std::stoll(name.substr(kBlocks.size())) + 1;
-  }
-  return name.starts_with("head") ? depth + 1 : 0;
-}
-
-// The layers that have quantizers, which are taken off them: until it is its turn, a layer is in full
-// precision.
-std::vector<Stage> take_stages(Var& model) {
-  std::map<std::int64_t, Stage> stages;
-  for (const auto& [name, linear] : quant::linear_layers(model)) {
-    if (linear->weight_quantizer()) {
-      Stage& stage = stages[blocks_before(name, model.shape().depth)];
-      stage.blocks = blocks_before(name, model.shape().depth);
-      stage.layers.push_back({name, linear, linear->weight_quantizer(), linear->input_quantizer()});
-      linear->attach(nullptr, std::nullopt);
-    }
-  }
-  std::vector<Stage> ordered;
-  for (auto& [blocks, stage] : stages) {
-    ordered.push_back(std::move(stage));
-  }
-  return ordered;
-}
-
-// Layers so that none comes before a layer whose multiplier it may absorb.
-std::vector<Layer> consumers_first(std::vector<Layer> layers, const std::map<std::string, Fold>& folds) {
-  std::vector<Layer> ordered;
-  const auto is_awaited = [&](const Layer& producer) {
-    return std::any_of(layers.begin(), layers.end(), [&](const Layer& consumer) {
-      const auto found = folds.find(consumer.name);
-      return found != folds.end() && found->second.producer == producer.name;
-    });
-  };
-  while (!layers.empty()) {
-    const auto next = std::find_if_not(layers.begin(), layers.end(), is_awaited);
-    ordered.push_back(std::move(*next));
-    layers.erase(next);
-  }
-  return ordered;
-}
 
 quant::Statistics measure(const Stage& stage, const CalibrationRun& run) {
   quant::Statistics mine;
-  for (const Layer& layer : stage.layers) {
+  for (const StageLayer& layer : stage.layers) {
     layer.linear->set_input_observer(
         [&mine, name = layer.name](const at::Tensor& x) { quant::observe_input(mine, name, x); });
   }
   run.forward(stage.blocks);
-  for (const Layer& layer : stage.layers) {
+  for (const StageLayer& layer : stage.layers) {
     layer.linear->set_input_observer(nullptr);
   }
   return run.reduce(mine);
@@ -152,8 +91,12 @@ class Walk {
     const bool measured = quant::needs_calibration(config_);
     for (const Stage& stage : stages_) {
       const quant::Statistics statistics = measured ? measure(stage, run_) : quant::Statistics();
-      for (const Layer& layer : consumers_first(stage.layers, folds_)) {
-        quantise(layer, measured ? std::optional(checked_inputs(statistics, layer.name)) : std::nullopt);
+      for (const std::vector<StageLayer>& wave : consumers_first(stage.layers, folds_)) {
+        std::vector<std::optional<InputStatistics>> inputs(wave.size());
+        for (std::size_t i = 0; measured && i < wave.size(); ++i) {
+          inputs[i] = checked_inputs(statistics, wave[i].name);
+        }
+        quantise(wave, inputs);
       }
       if (config_.calibration.inputs == quant::CalibrationInputs::quantised) {
         deploy(stage);
@@ -173,7 +116,7 @@ class Walk {
   // Gives the layers of a stage their quantizers and masters.
   void deploy(const Stage& stage) {
     weights_.write();
-    for (const Layer& layer : stage.layers) {
+    for (const StageLayer& layer : stage.layers) {
       layer.linear->attach(layer.quantizer, std::nullopt);
       layer.linear->attach_inputs(layer.inputs);
     }
@@ -184,7 +127,7 @@ class Walk {
   void observe_inputs(std::span<const Stage> stages) {
     std::vector<quant::NamedLinear> layers;
     for (const Stage& stage : stages) {
-      for (const Layer& layer : stage.layers) {
+      for (const StageLayer& layer : stage.layers) {
         layers.emplace_back(layer.name, layer.linear);
       }
     }
@@ -195,19 +138,39 @@ class Walk {
     }
   }
 
-  void quantise(const Layer& layer, const std::optional<InputStatistics>& inputs) {
-    const std::int64_t first_clipped = layer.name.ends_with("mat_qkv") ? 2 * model_.shape().width : 0;
-    at::Tensor& weight = weights_[layer.name + ".weight"];
-    LayerCodes codes;
+  void quantise(const std::vector<StageLayer>& wave,
+                const std::vector<std::optional<InputStatistics>>& inputs) {
+    const auto make = [&](std::int64_t i) {
+      return codes_of(wave[static_cast<std::size_t>(i)], inputs[static_cast<std::size_t>(i)]);
+    };
+    const auto codes = shared_codes(static_cast<std::int64_t>(wave.size()), make, run_.ranks);
+    for (std::size_t i = 0; i < wave.size(); ++i) {
+      take(wave[i], inputs[i], codes[i]);
+    }
+  }
+
+  LayerCodes codes_of(const StageLayer& layer, const std::optional<InputStatistics>& inputs) {
+    quant::LayerSurroundings surroundings;
+    surroundings.first_clipped_row = layer.name.ends_with("mat_qkv") ? 2 * model_.shape().width : 0;
+    if (const auto found = folds_.find(layer.name); found != folds_.end()) {
+      surroundings.applicable_multiplier = [&, where = found->second](const at::Tensor& multiplier) {
+        return exact_multiplier(where, weights_[where.bias], multiplier, config_.rest_dtype);
+      };
+    }
     try {
-      codes = quantise_layer(weight, inputs, layer.quantizer->spec(), config_, first_clipped);
+      return quantise_layer(weights_[layer.name + ".weight"], inputs, layer.quantizer->spec(), config_,
+                            surroundings);
     } catch (const data::InputError& error) {
       throw data::InputError(layer.name + ": " + error.what());
     }
+  }
+
+  void take(const StageLayer& layer, const std::optional<InputStatistics>& inputs, const LayerCodes& codes) {
+    at::Tensor& weight = weights_[layer.name + ".weight"];
     const at::Tensor master = layer.quantizer->adopt(codes);
     const at::Tensor change = layer.quantizer->input_transform().undone(master) - weight;
     layers_.push_back(summary(layer.name, inputs, weight, change));
-    layers_.back().folded = absorb(layer, codes);
+    layers_.back().multiplier = place_multiplier(layer, codes);
     weight = master;
   }
 
@@ -225,16 +188,19 @@ class Walk {
     return done;
   }
 
-  // Whether a producer took over the multiplier. A rotation comes after it and stays with the layer.
-  bool absorb(const Layer& layer, const LayerCodes& codes) {
+  // A producer takes over the multiplier where one can. A rotation comes after it and stays with the layer.
+  MultiplierPlace place_multiplier(const StageLayer& layer, const LayerCodes& codes) {
     const auto found = folds_.find(layer.name);
-    if (!codes.input_multiplier.defined() || found == folds_.end()) {
-      return false;
+    if (!codes.input_multiplier.defined()) {
+      return MultiplierPlace::none;
+    }
+    if (found == folds_.end()) {
+      return MultiplierPlace::kept;
     }
     const Fold& where = found->second;
     fold(where, weights_[where.producer + ".weight"], weights_[where.bias], codes.input_multiplier);
     layer.quantizer->clear_input_multiplier();
-    return true;
+    return MultiplierPlace::folded;
   }
 
   Var& model_;
@@ -245,6 +211,18 @@ class Walk {
   PendingWeights weights_;
   std::vector<CalibratedLayer> layers_;
 };
+
+const char* word_of(MultiplierPlace place) {
+  switch (place) {
+    case MultiplierPlace::folded:
+      return "folded";
+    case MultiplierPlace::kept:
+      return "kept";
+    case MultiplierPlace::none:
+      break;
+  }
+  return "-";
+}
 
 }  // namespace
 
@@ -260,7 +238,7 @@ std::string to_string(const std::vector<CalibratedLayer>& layers) {
     char line[160];
     std::snprintf(line, sizeof line, "%-32s %-8.0f %-9ld %-15.4g %s\n", layer.name.c_str(), layer.rows,
                   static_cast<long>(layer.constant_channels), layer.relative_error,
-                  layer.folded ? "folded" : "-");
+                  word_of(layer.multiplier));
     text += line;
   }
   return text;

@@ -2,12 +2,29 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
+#include "quant/ste.h"
+
 namespace bitlaw::distill {
 
 namespace {
 
 Fold modulation(const std::string& producer, std::int64_t scale_row, std::int64_t shift_row) {
   return {Fold::Into::modulation, producer, producer + ".bias", 0, scale_row, shift_row};
+}
+
+// The distance between 1 and the next number.
+double epsilon_of(quant::RestType type) {
+  switch (type) {
+    case quant::RestType::bfloat16:
+      return 0x1p-7;
+    case quant::RestType::float16:
+      return 0x1p-10;
+    case quant::RestType::float32:
+      break;
+  }
+  return std::numeric_limits<float>::epsilon();
 }
 
 }  // namespace
@@ -26,6 +43,21 @@ std::map<std::string, Fold> var_folds(const VarShape& shape) {
     }
   }
   return folds;
+}
+
+at::Tensor exact_multiplier(const Fold& where, const at::Tensor& bias, const at::Tensor& multiplier,
+                            quant::RestType rest_dtype) {
+  if (where.into == Fold::Into::values) {
+    return multiplier;
+  }
+  const at::NoGradGuard no_grad;
+  const at::Tensor m = multiplier.to(at::kDouble);
+  const at::Tensor scale = 1.0 + bias.narrow(0, where.first_row - where.bias_row, m.size(0)).to(at::kDouble);
+  const at::Tensor wanted = scale.sign() * (scale.abs() * m).clamp_min(epsilon_of(rest_dtype));
+  const at::Tensor stored = 1.0 + quant::round_straight_through((wanted - 1.0).to(at::kFloat), rest_dtype);
+  const at::Tensor found = stored.to(at::kDouble) / scale;
+  const at::Tensor is_nearer = (found / m).log().abs().lt(m.log().abs());  // false for NaN
+  return at::where(is_nearer, found, at::ones_like(m)).to(multiplier.scalar_type());
 }
 
 void fold(const Fold& where, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& multiplier) {

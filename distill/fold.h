@@ -1,5 +1,5 @@
 // Which layer of a VAR can absorb the multiplier of another layer's input, and how: exactly, but for
-// rounding.
+// rounding to float32 (exact_multiplier).
 //
 // The norms before mat_qkv, fc1 and the head have no weight of their own; what they give is modulated,
 //   y = LN(x) (1 + scale) + shift, (scale, shift) = rows of W cond + b
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "distill/models/var.h"
+#include "quant/config.h"
 
 namespace bitlaw::distill {
 
@@ -31,6 +32,15 @@ struct Fold {
 
 // By the name of the layer whose input is multiplied.
 std::map<std::string, Fold> var_folds(const VarShape& shape);
+
+// The multiplier to fold instead of `multiplier` [C], so that nothing is lost when the producer's bias is
+// rounded to the type in which it is deployed: of scales, (1 + round((1 + b) m - 1)) / (1 + b). What rounding
+// the bias does to m then does not depend on the token, and the consumer's weight takes the inverse of the
+// multiplier that is left. Next to b' = -1 few numbers can be stored: where 1 is nearer to m (by ratio) than
+// the best of them, the channel keeps multiplier 1. The values' bias is multiplied, its relative error stays
+// what it was: `multiplier` itself. bias: the producer's before the fold.
+at::Tensor exact_multiplier(const Fold& where, const at::Tensor& bias, const at::Tensor& multiplier,
+                            quant::RestType rest_dtype);
 
 // weight [rows, in], bias: the producer's, changed in place; any floating type. multiplier [C].
 void fold(const Fold& where, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& multiplier);

@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "data/formats/input_error.h"
+#include "quant/input_observation.h"
 #include "quant/methods/post_training.h"
 #include "quant/prepare.h"
 
@@ -12,32 +14,51 @@ namespace bitlaw::distill {
 
 namespace {
 
-CalibratedLayer quantise(const std::string& name, quant::Linear& linear, const quant::QuantConfig& config) {
+quant::LayerCodes codes_of(const quant::NamedLinear& layer, const quant::QuantConfig& config) {
+  try {
+    return quant::quantise_layer(layer.second->weight.detach(), std::nullopt,
+                                 layer.second->weight_quantizer()->spec(), config);
+  } catch (const data::InputError& error) {
+    throw data::InputError(layer.first + ": " + error.what());
+  }
+}
+
+CalibratedLayer take(const quant::NamedLinear& layer, const quant::LayerCodes& codes) {
+  quant::Linear& linear = *layer.second;
   const std::shared_ptr<quant::Quantizer>& quantizer = linear.weight_quantizer();
   const at::Tensor before = linear.weight.detach().clone();
-  const at::Tensor master =
-      quantizer->adopt(quant::quantise_layer(before, std::nullopt, quantizer->spec(), config, 0));
-  linear.weight.copy_(master);
-  const at::Tensor change = quantizer->input_transform().undone(master) - before;
+  try {
+    linear.weight.copy_(quantizer->adopt(codes));
+  } catch (const data::InputError& error) {
+    throw data::InputError(layer.first + ": " + error.what());
+  }
+  const at::Tensor change = quantizer->input_transform().undone(linear.weight) - before;
   CalibratedLayer done;
-  done.name = name;
+  done.name = layer.first;
   done.relative_error = (change.square().sum() / before.square().sum()).item<double>();
   return done;
 }
 
 }  // namespace
 
-std::vector<CalibratedLayer> quantise_weights(torch::nn::Module& model, const quant::QuantConfig& config) {
+std::vector<CalibratedLayer> quantise_weights(torch::nn::Module& model, const quant::QuantConfig& config,
+                                              const RankGroup& ranks) {
   const at::NoGradGuard no_grad;
-  std::vector<CalibratedLayer> layers;
-  for (const auto& [name, linear] : quant::linear_layers(model)) {
-    if (!linear->weight_quantizer()) {
-      continue;
+  std::vector<quant::NamedLinear> waiting;
+  for (const quant::NamedLinear& layer : quant::linear_layers(model)) {
+    if (layer.second->weight_quantizer()) {
+      waiting.push_back(layer);
     }
-    try {
-      layers.push_back(quantise(name, *linear, config));
-    } catch (const data::InputError& error) {
-      throw data::InputError(name + ": " + error.what());
+  }
+  std::vector<CalibratedLayer> layers;
+  const auto count = static_cast<std::int64_t>(waiting.size());
+  for (std::int64_t first = 0; first < count; first += ranks.size) {  // a layer of each rank at a time
+    const auto at = [&](std::int64_t i) { return waiting[static_cast<std::size_t>(first + i)]; };
+    const auto codes = shared_codes(
+        std::min<std::int64_t>(ranks.size, count - first),
+        [&](std::int64_t i) { return codes_of(at(i), config); }, ranks);
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      layers.push_back(take(at(static_cast<std::int64_t>(i)), codes[i]));
     }
   }
   return layers;

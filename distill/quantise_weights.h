@@ -12,8 +12,9 @@ namespace bitlaw::distill {
 
 // `model` was prepared with `config` (quant/prepare.h), its masters are full-precision weights, and neither
 // method nor transforms need inputs (quant::needs_calibration). Masters become the weights that the codes
-// stand for: those that calibrate() gives a VAR. InputError, naming the layer: a method that cannot do a
-// spec.
-std::vector<CalibratedLayer> quantise_weights(torch::nn::Module& model, const quant::QuantConfig& config);
+// stand for: those that calibrate() gives a VAR. Ranks share the layers. InputError, naming the layer: a
+// method that cannot do a spec.
+std::vector<CalibratedLayer> quantise_weights(torch::nn::Module& model, const quant::QuantConfig& config,
+                                              const RankGroup& ranks = {});
 
 }  // namespace bitlaw::distill

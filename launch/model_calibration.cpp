@@ -8,6 +8,7 @@
 #include "distill/calibration.h"
 #include "distill/tasks/var_task.h"
 #include "launch/calibration_samples.h"
+#include "launch/rank_group.h"
 #include "quant/input_observation.h"
 #include "quant/input_plan.h"
 #include "quant/methods/method_plan.h"
@@ -75,7 +76,8 @@ void calibrate_model(const TrainingOptions::Start& start) {
       [&](std::int64_t blocks) {
         samples->for_each_batch([&](const data::Batch& batch) { task.run_blocks(batch, blocks); });
       },
-      [&](const quant::Statistics& mine) { return trainer::reduce_statistics(mine, start.collective); }};
+      [&](const quant::Statistics& mine) { return trainer::reduce_statistics(mine, start.collective); },
+      rank_group(start.collective)};
   start.log.info("calibration:\n" +
                  distill::to_string(distill::calibrate(task.student(), start.config.quant, run)));
   log_static_inputs(start);

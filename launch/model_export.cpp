@@ -70,6 +70,9 @@ void compare_packed(const std::string& name, const quant::PackedTensor& trained,
   if (float_bits(trained.scale) != float_bits(stored.scale) || trained.zero_point != stored.zero_point) {
     differ(fmt::format("weights/{}: scales or zero points differ", name));
   }
+  if (!(trained == stored)) {  // two-sided and global scales, real zero points, the input's transform
+    differ(fmt::format("weights/{}: another member than codes, scale and zero_point differs", name));
+  }
 }
 
 template <class Map, class Compare>

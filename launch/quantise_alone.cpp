@@ -11,6 +11,7 @@
 #include "distill/task_checks.h"
 #include "launch/exit_code.h"
 #include "launch/model_source.h"
+#include "launch/rank_group.h"
 #include "launch/run_folder.h"
 #include "quant/containers/model_state.h"
 #include "quant/methods/method_plan.h"
@@ -122,7 +123,8 @@ void make_run(const Prepared& prepared, trainer::TrainerInputs inputs, trainer::
   log->info(fmt::format("{}: the weights of {}, without a sample", config.run.name, config.model.init));
   log->info("quantisation:\n" + prepared.report.to_string());
   if (quant::is_calibrated(config.quant)) {
-    log->info("layers:\n" + distill::to_string(distill::quantise_weights(*prepared.model, config.quant)));
+    log->info("layers:\n" + distill::to_string(distill::quantise_weights(*prepared.model, config.quant,
+                                                                         rank_group(collective))));
   }
   const std::string hash = save(*prepared.model, std::move(inputs), collective);
   if (collective.rank() == 0) {

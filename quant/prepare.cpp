@@ -72,10 +72,8 @@ void check_rules(const QuantConfig& config, const std::vector<std::pair<std::str
 
 // First ignore, then overrides: the last rule that matches decides.
 Decision decide(const QuantConfig& config, const std::string& name) {
-  for (auto rule = config.overrides.rbegin(); rule != config.overrides.rend(); ++rule) {
-    if (matches(rule->match, name)) {
-      return {"overrides: " + rule->match, weight_spec(rule->weights, config.weights)};
-    }
+  if (const OverrideConfig* rule = override_of_layer(config, name)) {
+    return {"overrides: " + rule->match, weight_spec(rule->weights, config.weights)};
   }
   for (auto pattern = config.ignore.rbegin(); pattern != config.ignore.rend(); ++pattern) {
     if (matches(*pattern, name)) {
@@ -189,6 +187,12 @@ bool matches(std::string_view pattern, std::string_view name) {
     }
   }
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+const OverrideConfig* override_of_layer(const QuantConfig& config, const std::string& name) {
+  const auto found = std::find_if(config.overrides.rbegin(), config.overrides.rend(),
+                                  [&](const OverrideConfig& rule) { return matches(rule.match, name); });
+  return found == config.overrides.rend() ? nullptr : &*found;
 }
 
 std::optional<QuantSpec> spec_of_layer(const QuantConfig& config, const std::string& name) {

@@ -34,6 +34,8 @@ struct PrepareReport {
 enum class ScaleInit { from_weights, left_for_load };
 PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, ScaleInit init);
 
+// The override that decides about a layer, the last that matches; null: none does. Points into `config`.
+const OverrideConfig* override_of_layer(const QuantConfig& config, const std::string& name);
 // The spec that the rules give a layer, none where it is ignored. InputError as weight_spec.
 std::optional<QuantSpec> spec_of_layer(const QuantConfig& config, const std::string& name);
 

@@ -15,17 +15,10 @@ namespace {
 constexpr std::int64_t kMessageBytes = 2048;
 
 std::string text_of_rank_0(const std::string& mine, Collective& collective) {
-  at::Tensor size = at::full({1}, static_cast<std::int64_t>(mine.size()), at::kLong);
-  collective.broadcast(size, 0).wait();
-  std::string text(static_cast<std::size_t>(size.item<std::int64_t>()), ' ');
-  if (collective.rank() == 0) {
-    text = mine;
-  }
-  at::Tensor bytes = at::empty({size.item<std::int64_t>()}, at::kByte);
-  std::memcpy(bytes.data_ptr(), text.data(), text.size());
-  collective.broadcast(bytes, 0).wait();
-  std::memcpy(text.data(), bytes.const_data_ptr(), text.size());
-  return text;
+  at::Tensor bytes = at::empty({static_cast<std::int64_t>(mine.size())}, at::kByte);
+  std::memcpy(bytes.mutable_data_ptr(), mine.data(), mine.size());
+  const at::Tensor found = bytes_of_rank(bytes, 0, collective);
+  return {static_cast<const char*>(found.const_data_ptr()), found.nbytes()};
 }
 
 }  // namespace
@@ -42,6 +35,15 @@ std::string first_message(const std::string& mine, Collective& collective) {
     }
   }
   return "";
+}
+
+at::Tensor bytes_of_rank(const at::Tensor& mine, int owner, Collective& collective) {
+  const bool is_mine = collective.rank() == owner;
+  at::Tensor size = at::full({1}, is_mine ? mine.numel() : 0, at::kLong);
+  collective.broadcast(size, owner).wait();
+  at::Tensor bytes = is_mine ? mine.contiguous() : at::empty({size.item<std::int64_t>()}, at::kByte);
+  collective.broadcast(bytes, owner).wait();
+  return bytes;
 }
 
 bool decision_of_rank_0(bool mine, Collective& collective) {

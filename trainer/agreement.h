@@ -1,6 +1,8 @@
 // What all ranks must agree on before they act. Collective: every rank calls these in the same order.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <string>
 
 #include "trainer/comm/collective.h"
@@ -10,6 +12,9 @@ namespace bitlaw::trainer {
 // The first non-empty message among the ranks, with its rank in front when there are several; "" when there
 // is none. Messages are cut at 2 KiB.
 std::string first_message(const std::string& mine, Collective& collective);
+
+// The bytes of rank `owner`, uint8 [n], on every rank; what other ranks hand over is not looked at.
+at::Tensor bytes_of_rank(const at::Tensor& mine, int owner, Collective& collective);
 
 // Rank 0's answer, on every rank.
 bool decision_of_rank_0(bool mine, Collective& collective);

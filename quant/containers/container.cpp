@@ -214,10 +214,10 @@ std::string nearest_form(const PackedModel& model, const std::string& module, co
   }
   for (const WriteOptions& form : forms) {
     if (can_hold(model, module, form)) {
-      return "--format " + std::string(data::enum_name(form.container)) + (form.widen ? " --widen" : "");
+      return "format " + std::string(data::enum_name(form.container)) + (form.widen ? " with --widen" : "");
     }
   }
-  return "--format native";
+  return "format native";
 }
 
 std::vector<fs::path> write_model(const fs::path& folder, const PackedModel& model,

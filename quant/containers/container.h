@@ -42,7 +42,7 @@ std::vector<std::filesystem::path> write_model(const std::filesystem::path& fold
 // configuration when not given. InputErrors.
 PackedModel read_model(const std::filesystem::path& path, std::optional<Container> from = std::nullopt);
 
-// The options that hold the layer and differ least from `wanted`: "--format gptq --widen". Native always
+// The options that hold the layer and differ least from `wanted`: "format gptq with --widen". Native always
 // does.
 std::string nearest_form(const PackedModel& model, const std::string& module, const WriteOptions& wanted);
 

@@ -57,7 +57,7 @@ class Writer {
 void Writer::put_tensor(data::GgufTensorInfo info, std::vector<std::byte> bytes) {
   if (!contents_.bytes.emplace(info.name, std::move(bytes)).second) {
     throw InputError("tensor " + info.name + " is there twice", "the container needs the name",
-                     "use another --format");
+                     "use another format");
   }
   contents_.header.tensors.push_back(std::move(info));
 }

@@ -56,7 +56,7 @@ GgmlType type_of(DType dtype) {
       return GgmlType::i64;
     default:
       throw InputError("a tensor of " + std::string(data::name_of(dtype)), "GGUF has no type of that width",
-                       "use another --format");
+                       "use another format");
   }
 }
 
@@ -92,7 +92,7 @@ void check_gguf_name(const std::string& name) {
   if (name.size() > data::kLongestGgufName) {
     throw InputError("tensor " + name,
                      "ggml holds names of at most " + std::to_string(data::kLongestGgufName) + " bytes",
-                     "use another --format");
+                     "use another format");
   }
 }
 
@@ -115,7 +115,7 @@ data::GgufTensorInfo gguf_info(const std::string& name, const data::RawTensor& t
     elements *= static_cast<std::uint64_t>(*extent);
   }
   if (elements == 0) {
-    throw InputError("tensor " + name + " is empty", "GGUF holds no empty tensors", "use another --format");
+    throw InputError("tensor " + name + " is empty", "GGUF holds no empty tensors", "use another format");
   }
   if (!fits(tensor.shape)) {
     info.dims = {elements};

@@ -116,7 +116,7 @@ void put_members(const std::string& module, const Members& members, data::Safete
   for (const auto& [name, tensor] : members) {
     if (!file.tensors.emplace(module + "." + name, tensor).second) {
       throw InputError("tensor " + module + "." + name + " is there twice", "the container needs the name",
-                       "use another --format");
+                       "use another format");
     }
   }
 }

@@ -87,7 +87,10 @@ at::Tensor awq_clipped(const at::Tensor& weight, const InputStatistics& inputs, 
 LayerCodes awq(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                const AwqOptions& options) {
   const at::Tensor w = checked_weight(weight);
-  const at::Tensor multiplier = awq_multiplier(w, inputs, spec, options.grid);
+  at::Tensor multiplier = awq_multiplier(w, inputs, spec, options.grid);
+  if (options.applicable_multiplier) {
+    multiplier = options.applicable_multiplier(multiplier);
+  }
   const at::Tensor scaled = compensated(w, multiplier);
   const at::Tensor clipped = awq_clipped(scaled, multiplied(inputs, multiplier), spec, options);
   LayerCodes codes = round_to_nearest(clipped, spec, {});

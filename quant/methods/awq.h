@@ -8,6 +8,8 @@
 // Gram matrix.
 #pragma once
 
+#include <functional>
+
 #include "quant/input_statistics.h"
 #include "quant/methods/layer_codes.h"
 
@@ -18,9 +20,12 @@ struct AwqOptions {
   double max_shrink = 0.5;
   // Rows before this one are not clipped: queries and keys, whose outputs are multiplied by each other.
   std::int64_t first_clipped_row = 0;
+  // From the best 1 / s to the multiplier that the network can apply; none: the same.
+  std::function<at::Tensor(const at::Tensor&)> applicable_multiplier;
 };
 
-// weight: float32 [out, in]. The result's input_multiplier is 1 / s, undefined when s is 1.
+// weight: float32 [out, in]. The result's input_multiplier is 1 / s, or what is applicable instead; undefined
+// when it is 1.
 LayerCodes awq(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                const AwqOptions& options = {});
 

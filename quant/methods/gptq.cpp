@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/formats/input_error.h"
+#include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
 
@@ -82,6 +83,22 @@ Problem make_problem(const at::Tensor& weight, const InputStatistics& inputs, co
 
 bool groups_follow_order(const Problem& problem, const GptqOptions& options) {
   return problem.layout.groups > 1 && !options.static_groups;
+}
+
+// Scales that are found during rounding may be larger than those of the original weights.
+WeightGrid grid_with_room(const at::Tensor& original, const QuantSpec& spec, const Problem& problem,
+                          const GptqOptions& options) {
+  const WeightGrid grid = grid_of(original, spec);
+  const bool grows = spec.has_global_scale() && groups_follow_order(problem, options);
+  return grows ? WeightGrid(spec, 2.0F * grid.global_scale()) : grid;
+}
+
+void check_options(const QuantSpec& spec, const GptqOptions& options) {
+  QuantConfig config;
+  config.method = Method::gptq;
+  config.calibration.act_order = options.act_order;
+  config.calibration.static_groups = options.static_groups;
+  check_method(config, spec);
 }
 
 Block make_block(const Problem& problem, const GptqOptions& options, std::int64_t first) {
@@ -179,11 +196,12 @@ at::Tensor inverse_upper_factor(const at::Tensor& moments) {
 LayerCodes gptq(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                 const GptqOptions& options) {
   const at::NoGradGuard no_grad;
+  check_options(spec, options);
   const at::Tensor original = checked_weight(weight);
   TORCH_CHECK(inputs.in_features() == original.size(1), "statistics of ", inputs.in_features(),
               " inputs for a weight ", original.sizes());
-  const WeightGrid grid = grid_of(original, spec);
   const Problem problem = make_problem(original, inputs, spec, options);
+  const WeightGrid grid = grid_with_room(original, spec, problem, options);
   LayerCodes codes;
   codes.codes = at::empty(original.sizes(), at::kByte);
   if (problem.layout.groups == 1) {

@@ -22,10 +22,13 @@ struct GptqOptions {
   ScaleRule scales{ScaleSearch::absmax, 2.4};  // the authors' search has power 2.4
 };
 
-// weight: float32 [out, in]. Inputs that never were anything but zero get weight zero. With act_order and
-// neither static_groups nor one group a row, the result has a group_index. InputError: the weight or the
-// statistics are not finite; act_order with scales shared by rows of a block; the damped moments have no
-// factorisation.
+// weight: float32 [out, in]. Inputs that never were anything but zero get the level nearest to zero; where
+// scales come before rounding begins (one group a row) their weights still count in the range, as in the
+// authors' code. Scales under a global scale (e4m3) that are found during rounding have one binade of room
+// above the original weights' largest: compensation makes weights larger; beyond that a scale saturates at
+// the largest e4m3, and its group is clipped. With act_order and neither static_groups nor one group a row,
+// the result has a group_index. InputError: the weight or the statistics are not finite; act_order with
+// scales shared by rows of a block; the damped moments have no factorisation.
 LayerCodes gptq(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                 const GptqOptions& options = {});
 

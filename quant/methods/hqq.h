@@ -6,8 +6,8 @@
 //   w_r = (q - z) / t        e = shrink(w - w_r)        z = mean over the group of q - (w - e) t
 //   shrink(x) = sign(x) max(0, |x| - |x|^(p-1) / beta), beta grows by `kappa` each time
 // and stops when the mean of |w - w_r| over the whole weight is no longer less than the best before; the z of
-// that last iteration stays. Steps are those of the weight's range and do not change; a 4-bit z starts
-// rounded.
+// that last iteration stays. Steps are those of the weight's range (of a group of one value: its magnitude)
+// and do not change; a 4-bit z starts rounded.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,18 @@ struct HqqOptions {
 struct HqqSolution {
   at::Tensor scale_inverse;   // [rows, 1]: 1 / step
   at::Tensor zero;            // [rows, 1], unsigned: level 0 of the grid is code `zero`
+  at::Tensor mean_code;       // [rows, 1] of the last iteration: zero = mean_code - mean_target / step
+  at::Tensor mean_target;     // [rows, 1]: of the weights without what was forgiven
   at::Tensor codes;           // [rows, width], float32 integers
   std::vector<double> error;  // mean |w - w_r| of each iteration
 };
 HqqSolution solve_hqq(const at::Tensor& grouped_weight, int bits, const HqqOptions& options = {});
 
-// weight: float32 [out, in]; spec: integer, asymmetric, zero_point_dtype float16. Steps and zero points are
-// rounded to their storage types, codes are the nearest under what is stored. InputError for other specs.
+// weight: float32 [out, in]; spec: integer, asymmetric, zero_point_dtype float16. Steps are rounded to their
+// storage type, zero points follow from the step that is stored and are rounded to theirs, codes are the
+// nearest under what is stored. A zero point counts steps from zero to the group, and float16 tells few large
+// numbers apart: a step is at least |mean_target| / min(2^(10 + b), 60000), so that rounding moves a group by
+// at most a quarter of its 2^b codes, for b up to 5. InputError for other specs.
 LayerCodes hqq(const at::Tensor& weight, const QuantSpec& spec, const HqqOptions& options = {});
 
 }  // namespace bitlaw::quant

@@ -36,6 +36,11 @@ void check_omniquant(const QuantConfig& config, const QuantSpec& spec) {
     throw InputError(method_with_spec(config, spec), "the learned ranges are those of integers",
                      "use type: int, or another method");
   }
+  if (spec.fields().scale_dtype == ScaleType::e8m0) {
+    throw InputError(method_with_spec(config, spec),
+                     "a range that is learned moves a power of two by factors of 2 or not at all",
+                     "use another scale_dtype, or another method");
+  }
 }
 
 void check_scale_search(const QuantConfig& config, const QuantSpec& spec) {

@@ -57,11 +57,12 @@ struct Gradients {
   at::Tensor gamma, beta;
 };
 
-// From d loss / d W'. With v = w / s, u the level (q - z): d w' / d s = u - v inside, u outside;
-// d w' / d z = 0 inside, -s outside; s = (highest - lowest) / steps; z = rint(q_min - lowest / s).
+// From d loss / d W'. s is the step, the global scale included. With v = w / s, u the level (q - z): d w' / d
+// s = u - v inside, u outside; d w' / d z = 0 inside, -s outside; s = (highest - lowest) / steps; z =
+// rint(q_min - lowest / s).
 Gradients gradients_of(const at::Tensor& grad_OGI, const at::Tensor& w_OGI, const LayerCodes& codes,
                        const Clipping& clipping, const QuantSpec& spec) {
-  const at::Tensor s = codes.scale.unsqueeze(2);
+  const at::Tensor s = (codes.scale * static_cast<double>(codes.global_scale.value_or(1.0F))).unsqueeze(2);
   const at::Tensor z = codes.zero_point.defined() ? codes.zero_point.unsqueeze(2) : at::zeros_like(s);
   const at::Tensor v = w_OGI / s;
   const at::Tensor q = codes.codes.view(w_OGI.sizes()).to(at::kFloat) + static_cast<double>(spec.q_min());

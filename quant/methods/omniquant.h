@@ -18,7 +18,8 @@ struct OmniquantOptions {
   double learning_rate = 1e-2;
 };
 
-// weight: float32 [out, in]. InputError for a spec that is not integer with strategy group or channel.
+// weight: float32 [out, in]. InputError for a spec that is not integer with strategy group or channel,
+// or whose scales are e8m0.
 LayerCodes omniquant(const at::Tensor& weight, const InputStatistics& inputs, const QuantSpec& spec,
                      const OmniquantOptions& options = {});
 

@@ -22,10 +22,14 @@ struct Transformed {
 };
 
 Transformed transform(const at::Tensor& weight, const std::optional<InputStatistics>& inputs,
-                      const QuantConfig& config, std::int64_t hadamard_block) {
+                      const QuantConfig& config, std::int64_t hadamard_block,
+                      const LayerSurroundings& surroundings) {
   Transformed layer{weight, inputs, {}};
   if (has_transform(config, TransformKind::smooth)) {
     layer.multiplier = smoothing_multiplier(weight, *inputs, config.calibration.smooth_alpha);
+    if (surroundings.applicable_multiplier) {
+      layer.multiplier = surroundings.applicable_multiplier(layer.multiplier);
+    }
     layer.weight = compensated(weight, layer.multiplier);
     layer.inputs = multiplied(*inputs, layer.multiplier);
   }
@@ -39,7 +43,7 @@ Transformed transform(const at::Tensor& weight, const std::optional<InputStatist
 }
 
 LayerCodes run_method(const Transformed& layer, const QuantSpec& spec, const QuantConfig& config,
-                      std::int64_t first_clipped_row) {
+                      const LayerSurroundings& surroundings) {
   const CalibrationConfig& options = config.calibration;
   switch (config.method) {
     case Method::gptq:
@@ -49,7 +53,9 @@ LayerCodes run_method(const Transformed& layer, const QuantSpec& spec, const Qua
                    .damping = options.damping,
                    .scales = {config.scale_search, 2.4}});
     case Method::awq:
-      return awq(layer.weight, *layer.inputs, spec, {.first_clipped_row = first_clipped_row});
+      return awq(layer.weight, *layer.inputs, spec,
+                 {.first_clipped_row = surroundings.first_clipped_row,
+                  .applicable_multiplier = surroundings.applicable_multiplier});
     case Method::omniquant:
       return omniquant(layer.weight, *layer.inputs, spec,
                        {.steps = options.clip_steps, .learning_rate = options.clip_lr});
@@ -63,12 +69,14 @@ LayerCodes run_method(const Transformed& layer, const QuantSpec& spec, const Qua
 }  // namespace
 
 LayerCodes quantise_layer(const at::Tensor& weight, const std::optional<InputStatistics>& inputs,
-                          const QuantSpec& spec, const QuantConfig& config, std::int64_t first_clipped_row) {
+                          const QuantSpec& spec, const QuantConfig& config,
+                          const LayerSurroundings& surroundings) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(inputs || !needs_calibration(config), "this method needs the statistics of the layer's input");
   const LayerPlan plan = layer_plan(config, spec, weight.size(1));
-  const Transformed layer = transform(checked_weight(weight), inputs, config, plan.hadamard_block);
-  LayerCodes codes = run_method(layer, spec, config, first_clipped_row);
+  const Transformed layer =
+      transform(checked_weight(weight), inputs, config, plan.hadamard_block, surroundings);
+  LayerCodes codes = run_method(layer, spec, config, surroundings);
   if (layer.multiplier.defined()) {
     codes.input_multiplier = layer.multiplier;
   }

@@ -9,7 +9,8 @@ at::Tensor smoothing_multiplier(const at::Tensor& weight, const InputStatistics&
   const at::NoGradGuard no_grad;
   const at::Tensor w = weight.abs().amax(0).to(at::kDouble).clamp_min(kSmallest);
   const at::Tensor x = inputs.abs_max.clamp_min(kSmallest);
-  const at::Tensor s = (x.pow(alpha) / w.pow(1.0 - alpha)).clamp_min(kSmallest);
+  at::Tensor s = (x.pow(alpha) / w.pow(1.0 - alpha)).clamp_min(kSmallest);
+  s /= s.log().mean().exp();
   return s.reciprocal().to(at::kFloat);
 }
 

@@ -1,7 +1,9 @@
 // SmoothQuant (Xiao et al., arXiv 2211.10438): moves the spread of loud input channels into the weight.
 //
 //   s_j = max|x_j|^alpha / max|W_:j|^(1 - alpha)        x_j is divided by s_j, column j of W multiplied
-// Both maxima and s are at least 1e-5, as in the authors' code.
+// Both maxima and s are at least 1e-5, as in the authors' code. s is then divided by its geometric mean: a
+// factor of all channels moves no spread, but far from 1 it would cost what absorbs the multiplier its digits
+// (distill/fold.h).
 #pragma once
 
 #include "quant/input_statistics.h"

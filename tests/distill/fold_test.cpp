@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "quant/prepare.h"
+#include "quant/ste.h"
 #include "tests/distill/lively_var.h"
 
 namespace bitlaw::distill {
@@ -49,6 +50,42 @@ TEST(Fold, ModulationIsExactInDouble) {
     EXPECT_LT(largest(before - after), 1e-12 * largest(before)) << layer;
     EXPECT_FALSE(at::equal(folded_weight, ada_weight));
     EXPECT_EQ(folded_weight.ne(ada_weight).any(1).sum().item<std::int64_t>(), 2 * kWidth);
+  }
+}
+
+// The deployed network's modulation is 1 + bfloat16(b): the multiplier that is folded is what that gives.
+TEST(Fold, ModulationIsExactWithABiasInHalfPrecision) {
+  at::manual_seed(4);
+  VarShape shape = lively_shape();
+  shape.width = 1024;
+  const Fold where = var_folds(shape).at("blocks.0.ffn.fc1");
+  at::Tensor bias = at::randn({6 * shape.width}) * 0.1;
+  bias[where.first_row] = -1.0F;         // closed: nothing can be folded
+  bias[where.first_row + 1] = -1.0001F;  // nearly so
+  bias[where.first_row + 2] = -3.0F;
+  const at::Tensor wanted = (at::randn({shape.width}) * 1.5).exp() * 0.14;
+  const auto scales = [&](const at::Tensor& of) {
+    return 1.0 + of.narrow(0, where.first_row, shape.width).to(at::kDouble);
+  };
+  for (const auto type : {quant::RestType::bfloat16, quant::RestType::float16, quant::RestType::float32}) {
+    const auto deployed = [&](const at::Tensor& multiplier) {
+      const at::Tensor folded = bias.clone();
+      fold(where, at::zeros({6 * shape.width, 4}), folded, multiplier);
+      return scales(quant::round_straight_through(folded, type));
+    };
+    const at::Tensor m = exact_multiplier(where, bias, wanted, type);
+    ASSERT_TRUE(at::isfinite(m).all().item<bool>() && m.gt(0).all().item<bool>());
+    const at::Tensor exact = scales(bias) * m.to(at::kDouble);
+    // Channels that keep multiplier 1 keep the rounding of their bias; all others lose no more than float32.
+    const at::Tensor lost = ((deployed(m) - exact).abs() / exact.abs()).masked_fill(m.eq(1.0), 0.0);
+    EXPECT_LT(largest(lost), 1e-4);
+    EXPECT_LT(lost.median().item<double>(), 1e-6);
+    EXPECT_LT(m.eq(1.0).sum().item<std::int64_t>(), 10);
+    EXPECT_LT((m / wanted).log().abs().median().item<double>(), 0.02);
+    if (type == quant::RestType::bfloat16) {
+      const at::Tensor plain = scales(bias) * wanted.to(at::kDouble);
+      EXPECT_GT(largest((deployed(wanted) - plain).abs() / plain.abs()), 0.05);  // what it is about
+    }
   }
 }
 

@@ -5,12 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <string>
 
 #include "launch/commands/command.h"
 #include "quant/bits.h"
 #include "quant/containers/model_state.h"
+#include "quant/methods/post_training.h"
 #include "quant/prepare.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
@@ -102,6 +104,41 @@ TEST_P(ModelExport, TheFileHasTheBitsOfTheRunWhateverItSays) {
   packed.attributes.erase("model_bits");  // the format does not ask for it
   quant::write_native(folder_ / "silent.h5", packed);
   EXPECT_EQ(export_size(load_model(folder_ / "silent.h5")).bits.model_bits(), bits);
+}
+
+// Every layer quantised by AWQ for random inputs, none of its multipliers folded.
+LoadedModel make_calibrated() {
+  trainer::RunConfig config = small_config(4);
+  config.quant.method = quant::Method::awq;
+  LoadedModel trained = make_trained(config, 3);
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, linear] : quant::linear_layers(*trained.model)) {
+    if (!linear->weight_quantizer()) continue;
+    quant::Statistics seen;
+    const std::int64_t in = linear->weight.size(1);
+    quant::observe_input(seen, name, at::randn({64, in}) * at::randn({in}).exp());
+    const quant::LayerCodes codes =
+        quant::quantise_layer(linear->weight.detach(), quant::input_statistics(seen, name),
+                              linear->weight_quantizer()->spec(), config.quant);
+    linear->weight.copy_(linear->weight_quantizer()->adopt(codes));
+  }
+  trained.origin.parameter_hash = quant::parameter_hash(*trained.model);
+  return trained;
+}
+
+TEST(ModelExportOfTransforms, OneChangedMultiplierIsFound) {
+  at::manual_seed(6);
+  const test::TemporaryFolder folder;
+  const LoadedModel trained = make_calibrated();
+  export_model(trained, folder / "model.h5");
+  quant::PackedModel packed = quant::read_native(folder / "model.h5");
+  auto& multiplier = packed.weights.at("blocks.1.ffn.fc2").input_multiplier;
+  ASSERT_FALSE(multiplier.empty());
+  multiplier[5] = std::nextafter(multiplier[5], 9.0F);  // lost in the sums of the outputs
+  quant::write_native(folder / "changed.h5", packed);
+  const LoadedModel changed = load_model(folder / "changed.h5");
+  EXPECT_THAT(test::message_of<VerifyError>([&] { verify_model(trained, changed); }),
+              testing::HasSubstr("weights/blocks.1.ffn.fc2: another member"));
 }
 
 TEST(ModelExportWithoutCodes, HasTheBitsOfTheRunToo) {

@@ -159,7 +159,8 @@ def train_students(pipeline):
     check("blocks.0.ffn.fc2" in log and "folded" in log, "the table of calibrated layers is missing")
     pipeline.train("student_w2_rtn", "run.name=tiny-w4-rotated", "quant.method=gptq", "quant.weights.num_bits=4",
                    "quant.transforms=[smooth, hadamard]", "quant.calibration.act_order=true", command="ptq")
-    pipeline.train("student_w2_rtn", "run.name=tiny-mixed", "--budget-bits", 3.5, command="ptq")
+    pipeline.train("student_w2_rtn", "run.name=tiny-mixed", "quant.overrides=[]", "--budget-bits", 3.5,
+                   command="ptq")
     mixed = json.loads((pipeline.run_path("tiny-mixed") / "mixed_precision.json").read_text())
     check(3.0 < mixed["chosen"]["bits_per_weight"] <= 3.5, f"the budget is not kept: {mixed['chosen']}")
     picture = (pipeline.run_path("tiny-mixed") / "mixed_precision.png").read_bytes()

@@ -182,7 +182,7 @@ TEST(InputFiles, OthersRefuseStaticScalesAndNameWhatHoldsThem) {
                   write_model(folder.path(), model, {container, false});
                 }),
                 AllOf(HasSubstr("its input has a static scale (int8.tensor.sym)"),
-                      HasSubstr("use --format compressed-tensors, which holds it")))
+                      HasSubstr("use format compressed-tensors, which holds it")))
         << data::enum_name(container);
   }
   const auto compressed = [&](const std::string& spec, float scale, std::optional<float> zero_point) {
@@ -192,7 +192,7 @@ TEST(InputFiles, OthersRefuseStaticScalesAndNameWhatHoldsThem) {
     });
   };
   EXPECT_THAT(compressed("int8.tensor.asym.float16.zp_float16", 0.5F, 0.5F),
-              AllOf(HasSubstr("between two levels"), HasSubstr("--format native")));
+              AllOf(HasSubstr("between two levels"), HasSubstr("format native")));
   EXPECT_THAT(compressed("e3m2.tensor.sym", 0.5F, {}), HasSubstr("MXFP8 (e4m3)"));
   EXPECT_THAT(compressed("int8.g32.sym.e8m0", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));
   EXPECT_THAT(compressed("e2m1.g16.sym", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));

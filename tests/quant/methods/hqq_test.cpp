@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "data/formats/input_error.h"
@@ -80,6 +81,27 @@ TEST(Hqq, AGroupOfOneValueIsExact) {
   const QuantSpec spec = QuantSpec::parse("int2.g64.asym.float16.zp_float16");
   const at::Tensor weight = at::zeros({2, 64});
   EXPECT_TRUE(at::equal(dequantise(hqq(weight, spec), spec), weight));
+}
+
+// Groups far from zero, as wide as their distance allows float16 to say and much narrower.
+TEST(Hqq, IsNoWorseThanNearestWhereAGroupIsNearlyConstant) {
+  for (const int bits : {2, 3, 4, 8}) {
+    const std::string width = "int" + std::to_string(bits) + ".g64.asym";
+    const QuantSpec spec = QuantSpec::parse(width + ".float16.zp_float16");
+    const QuantSpec plain = QuantSpec::parse(width);
+    for (const double centre : {0.5, -0.5, 0.05, 3.0}) {
+      for (const double spread : {0.0, 1e-7, 1e-6, 1e-5, 1e-4}) {
+        const at::Tensor weight = normal_tensor({4, 64}, 15) * spread + centre;
+        const auto error = [&](const at::Tensor& values) {
+          return (values - weight).abs().mean().item<double>();
+        };
+        const double half_precision = 0x1p-12 * std::abs(centre);  // nearest may be lucky with its scale
+        EXPECT_LE(error(dequantise(hqq(weight, spec), spec)),
+                  error(dequantise(round_to_nearest(weight, plain, {}), plain)) + half_precision)
+            << spec.to_string() << " " << centre << " +- " << spread;
+      }
+    }
+  }
 }
 
 TEST(Hqq, RefusesSpecsThatCannotHoldItsZeroPoints) {

@@ -25,11 +25,14 @@ TEST(SmoothQuant, MultiplierByHand) {
   InputStatistics inputs;
   inputs.abs_max = at::tensor({8.0, 0.5, 0.0}, at::kDouble);
   const at::Tensor m = smoothing_multiplier(weight, inputs, 0.5);
-  EXPECT_NEAR(m[0].item<double>(), 1.0 / std::sqrt(8.0 / 0.5), 1e-7);
-  EXPECT_NEAR(m[1].item<double>(), 1.0 / std::sqrt(0.5 / 2.0), 1e-6);
-  EXPECT_NEAR(m[2].item<double>(), 1.0, 1e-6);  // both at the smallest value
-  EXPECT_NEAR(smoothing_multiplier(weight, inputs, 0.85)[0].item<double>(),
-              1.0 / (std::pow(8.0, 0.85) / std::pow(0.5, 0.15)), 1e-7);
+  const double mean = std::cbrt(2.0);  // of s = 4, 1/2 and 1, the last with both at the smallest value
+  EXPECT_NEAR(m[0].item<double>(), mean / std::sqrt(8.0 / 0.5), 1e-7);
+  EXPECT_NEAR(m[1].item<double>(), mean / std::sqrt(0.5 / 2.0), 1e-6);
+  EXPECT_NEAR(m[2].item<double>(), mean, 1e-6);
+  const at::Tensor other = smoothing_multiplier(weight, inputs, 0.85);
+  EXPECT_NEAR((other[0] / other[1]).item<double>(), std::pow(0.5 / 8.0, 0.85) * std::pow(0.5 / 2.0, 0.15),
+              1e-7);
+  EXPECT_NEAR(other.log().mean().item<double>(), 0.0, 1e-6);
 }
 
 TEST(SmoothQuant, KeepsTheFunctionOfALayer) {
@@ -117,7 +120,9 @@ TEST(Awq, BeatsRoundToNearest) {
 
 TEST(Omniquant, IsNeverWorseThanTheUnclippedRangeAndMostlyBetter) {
   const LayerProblem problem = layer_problem(16, 64, 50);
-  for (const std::string& text : kSpecs) {
+  std::vector<std::string> specs = kSpecs;
+  specs.insert(specs.end(), {"int3.g16.sym.e4m3", "int2h.g16.sym.e4m3"});  // steps with two factors
+  for (const std::string& text : specs) {
     const QuantSpec spec = QuantSpec::parse(text);
     const double nearest = error_of(problem, round_to_nearest(problem.weight, spec, {}), spec);
     const double ours = error_of(problem, omniquant(problem.weight, problem.inputs, spec), spec);
@@ -146,14 +151,47 @@ TEST(Omniquant, ComesCloseToTheBestRatioOfEachRow) {
   EXPECT_LT(error_of(problem, codes, spec), 1.1 * least);
 }
 
-TEST(Omniquant, RefusesASharedScale) {
-  const LayerProblem problem = layer_problem(4, 16, 52);
-  try {
-    omniquant(problem.weight, problem.inputs, QuantSpec::parse("int4.tensor.sym"));
-    FAIL();
-  } catch (const data::InputError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("omniquant with spec int4.tensor.sym"));
+TEST(Omniquant, RefusesASharedScaleAndPowersOfTwo) {
+  const LayerProblem problem = layer_problem(4, 32, 52);
+  for (const std::string text : {"int4.tensor.sym", "int8.g32.sym.e8m0"}) {
+    try {
+      omniquant(problem.weight, problem.inputs, QuantSpec::parse(text));
+      FAIL() << text;
+    } catch (const data::InputError& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("omniquant with spec " + text));
+    }
   }
+}
+
+TEST(Gptq, RefusesScalesOfBlocksInTheOrderOfTheInputs) {
+  const LayerProblem problem = layer_problem(8, 64, 53);
+  const QuantSpec spec = QuantSpec::parse("int4.b8x32.sym");
+  EXPECT_THROW(gptq(problem.weight, problem.inputs, spec, {.act_order = true}), data::InputError);
+  EXPECT_FALSE(gptq(problem.weight, problem.inputs, spec, {.act_order = true, .static_groups = true})
+                   .group_index.defined());
+}
+
+// Dead inputs aside, compensation makes a later group larger than anything in the original weight.
+TEST(Gptq, LeavesScalesUnderAGlobalScaleRoomToGrow) {
+  const QuantSpec spec = QuantSpec::parse("int2h.g16.sym.e4m3");
+  LayerProblem problem = layer_problem(1, 32, 54);
+  // The second group repeats the first one's inputs: it is given all of the first one's rounding errors.
+  problem.input.slice(1, 16).copy_(problem.input.slice(1, 0, 16));
+  problem.inputs = {};
+  Statistics statistics;
+  observe_input(statistics, "layer", problem.input);
+  problem.inputs = input_statistics(statistics, "layer");
+  std::int64_t grown = 0;
+  for (int i = 0; i < 40; ++i) {
+    at::Tensor w = normal_tensor({1, 32}, 900 + static_cast<std::uint64_t>(i));
+    w *= (1.5 * 440.0 * 0x1p-12) / w.abs().max();  // the largest scale is 440 of at most 448
+    const LayerCodes codes = gptq(w, problem.inputs, spec, {.block = 16});
+    const float global = *codes.global_scale;
+    const auto largest = codes.scale.max().item<float>();
+    EXPECT_LT(largest, 448.0F) << i;
+    grown += largest * global > 448.0F * 0x1p-12F ? 1 : 0;
+  }
+  EXPECT_GT(grown, 0);  // scales that would have saturated
 }
 
 TEST(Methods, RefuseAWeightThatIsNotFinite) {

@@ -179,7 +179,7 @@ TEST(Recoding, WhatEveryMethodLeavesIsItself) {
       } catch (const data::InputError&) {
         continue;
       }
-      const LayerCodes codes = quantise_layer(problem.weight, problem.inputs, spec, config, 0);
+      const LayerCodes codes = quantise_layer(problem.weight, problem.inputs, spec, config);
       expect_same_codes(spec, codes, layer_plan(config, spec, kIn), method);
       ++seen[method];
     }
