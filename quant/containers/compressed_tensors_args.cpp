@@ -2,6 +2,7 @@
 
 #include "data/formats/input_error.h"
 #include "quant/input_plan.h"
+#include "quant/packed_input.h"
 
 namespace bitlaw::quant {
 
@@ -210,8 +211,10 @@ QuantSpec compressed_input_spec(const Json& args, const std::string& origin) {
     fields.scale_dtype = ScaleType::e8m0;
   }
   const QuantSpec spec = spec_of(fields, origin);
-  if (spec.fields().type == NumberType::floating && !spec.fields().symmetric) {
-    fail(origin, "inputs of floats with symmetric false", "they have one scale");
+  try {
+    check_input_fields(spec.fields());
+  } catch (const data::InputError& error) {
+    throw data::InputError(origin + ": " + error.what());
   }
   return spec;
 }
