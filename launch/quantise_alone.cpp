@@ -125,9 +125,7 @@ void make_run(const Prepared& prepared, trainer::TrainerInputs inputs, trainer::
     log->info("layers:\n" + distill::to_string(distill::quantise_weights(*prepared.model, config.quant)));
   }
   const std::string hash = save(*prepared.model, std::move(inputs), collective);
-  if (collective.rank() == 0) {
-    write_finished(run_path(config), {0, hash});
-  }
+  trainer::on_rank_0([&] { write_finished(run_path(config), {0, hash}); }, collective);
   log->info("finished: " + run_path(config).string());
 }
 

@@ -17,6 +17,9 @@ constexpr std::int64_t kMessageBytes = 2048;
 std::string text_of_rank_0(const std::string& mine, Collective& collective) {
   at::Tensor size = at::full({1}, static_cast<std::int64_t>(mine.size()), at::kLong);
   collective.broadcast(size, 0).wait();
+  if (size.item<std::int64_t>() == 0) {
+    return "";
+  }
   std::string text(static_cast<std::size_t>(size.item<std::int64_t>()), ' ');
   if (collective.rank() == 0) {
     text = mine;
@@ -48,6 +51,21 @@ bool decision_of_rank_0(bool mine, Collective& collective) {
   at::Tensor decision = at::full({1}, mine ? 1 : 0, at::kLong);
   collective.broadcast(decision, 0).wait();
   return decision.item<std::int64_t>() != 0;
+}
+
+void on_rank_0(const std::function<void()>& action, Collective& collective) {
+  std::string failure;
+  if (collective.rank() == 0) {
+    try {
+      action();
+    } catch (const data::InputError& error) {
+      failure = error.what();
+    }
+  }
+  failure = text_of_rank_0(failure, collective);
+  if (!failure.empty()) {
+    throw data::InputError(failure);
+  }
 }
 
 void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective) {

@@ -1,6 +1,7 @@
 // What all ranks must agree on before they act. Collective: every rank calls these in the same order.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "trainer/comm/collective.h"
@@ -13,6 +14,10 @@ std::string first_message(const std::string& mine, Collective& collective);
 
 // Rank 0's answer, on every rank.
 bool decision_of_rank_0(bool mine, Collective& collective);
+
+// Runs `action` on rank 0, the others wait until it is done. Its InputError (a full disk, a folder of
+// another) is thrown on every rank, so that all leave alike; what else it throws is rank 0's alone.
+void on_rank_0(const std::function<void()>& action, Collective& collective);
 
 // InputError, on every rank, when `yaml` (a configuration, an identity) is not rank 0's: names a rank and the
 // keys that differ. `what` is what the text is, for the message.
