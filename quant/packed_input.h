@@ -23,12 +23,7 @@ struct PackedInput {
   bool operator==(const PackedInput&) const = default;
 };
 
-// What inputs can be, in a configuration and in files alike. InputError for completed fields of anything
-// else: outputs or blocks that share a scale, quantiles, ternary numbers, floats of two scales, a scale of
-// scales, and zero points between two levels where no zero point is stored (token, group).
-void check_input_fields(const QuantSpecFields& fields);
-
-// InputError when the spec is none of inputs, or scale and zero point do not fit it.
+// InputError when strategy, scale and zero point do not fit.
 void check_packed(const PackedInput& packed);
 
 }  // namespace bitlaw::quant

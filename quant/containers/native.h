@@ -26,8 +26,6 @@
 
 namespace bitlaw::quant {
 
-inline constexpr const char* kNativeFile = "model.h5";  // of a folder
-
 struct PackedModel {
   std::map<std::string, PackedTensor> weights;     // by module name
   std::map<std::string, PackedInput> activations;  // by module name

@@ -33,7 +33,7 @@ std::string refusal(const std::string& body) {
 }
 
 std::string text(const std::string& value) {
-  return "X" + little(static_cast<std::uint32_t>(value.size())) + value;
+  return std::string("X").append(little(static_cast<std::uint32_t>(value.size()))).append(value);
 }
 
 // The graph as text; "*" where it is deeper than four levels.
@@ -41,7 +41,7 @@ std::string shown(const PickleGraph& graph, std::uint32_t index, int depth = 0) 
   const PickleNode& node = graph.nodes[index];
   std::string items;
   for (const std::uint32_t item : node.items) {
-    items += (items.empty() ? "" : " ") + (depth < 4 ? shown(graph, item, depth + 1) : "*");
+    items.append(items.empty() ? "" : " ").append(depth < 4 ? shown(graph, item, depth + 1) : "*");
   }
   switch (node.kind) {
     case PickleKind::none:
@@ -202,6 +202,7 @@ TEST(PickleHostile, GrowthIsBounded) {
   EXPECT_THAT(refusal("N" + std::string(kMostPickleNodes + 2, '\x94') + "."), HasSubstr("or too many"));
   EXPECT_THAT(refusal(std::string(kLargestPickle, 'N')), HasSubstr("are the most"));
   EXPECT_THAT(refusal(std::string(9'000'000, 'N')), HasSubstr("items in its containers"));
+  EXPECT_THAT(refusal(std::string(70'000, '(')), HasSubstr("more than 65536 containers are open"));
   // Deep nesting costs no stack.
   EXPECT_EQ(refusal("N" + std::string(1'000'000, '\x85') + "."), "");
 }

@@ -102,7 +102,7 @@ TEST(TorchArchive, OtherFilesAreRefusedByNameWithARemedy) {
 // --- pickles by hand ---
 
 std::string text(const std::string& value) {
-  return "X" + little(static_cast<std::uint32_t>(value.size())) + value;
+  return std::string("X").append(little(static_cast<std::uint32_t>(value.size()))).append(value);
 }
 
 std::string number(std::int64_t value) {
@@ -119,7 +119,9 @@ std::string tuple(const std::vector<std::int64_t>& values) {
 
 std::string storage(std::int64_t elements, const std::string& type = "torch\nFloatStorage",
                     const std::string& key = "0") {
-  return "(" + text("storage") + "c" + type + "\n" + text(key) + text("cpu") + number(elements) + "tQ";
+  std::string out = "(";
+  out.append(text("storage")).append("c").append(type).append("\n").append(text(key)).append(text("cpu"));
+  return out.append(number(elements)).append("tQ");
 }
 
 struct View {
@@ -240,6 +242,35 @@ TEST(TorchHostile, NamesAndNesting) {
   EXPECT_THAT(refusal(archive_of(laughs)), HasSubstr("or holds itself"));
   EXPECT_THAT(refusal(archive_of("N" + std::string(100, '\x85'))), HasSubstr("deeper than 32 levels"));
   EXPECT_EQ(refusal(archive_of("N" + std::string(32, '\x85'))), "");
+}
+
+// Tensors of 64 extents and 64 strides, each there once and used `times` times, by `lists` lists of the same.
+std::string used_again(int tensors, int times) {
+  const std::vector<std::int64_t> ones(64, 1), zeros(64, 0);
+  std::string list = "](";
+  for (int i = 0; i < tensors; ++i) {
+    list += tensor({0, ones, zeros});
+  }
+  list += std::string("eq\0", 3);
+  std::string lists = "](";
+  for (int i = 0; i < times; ++i) {
+    lists += std::string("h\0", 2);
+  }
+  return dict(text("a") + list + text("b") + lists + "e");
+}
+
+TEST(TorchHostile, TablesAreBoundedByThePickle) {
+  EXPECT_EQ(refusal(archive_of(used_again(4, 8))), "");  // shared modules
+  EXPECT_THAT(refusal(archive_of(used_again(4, 40))), HasSubstr("tables of extents more than 16 times"));
+  // One long name of a storage, in every tensor.
+  const std::string name(60000, 's');
+  std::string many;
+  for (int i = 0; i < 1200; ++i) {
+    many += text("w" + std::to_string(i)) +
+            (i == 0 ? tensor({}, storage(6, "torch\nFloatStorage", name)) + "q\1" : "h\1");
+  }
+  EXPECT_THAT(refusal(archive_of(dict(many), {{"m/data/" + name, std::string(24, 's')}})),
+              HasSubstr("the names of all have more than"));
 }
 
 TEST(TorchHostile, Archives) {
