@@ -3,8 +3,8 @@
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "quant/input_check.h"
 #include "quant/methods/method_plan.h"
-#include "quant/packed_input.h"
 
 namespace bitlaw::quant {
 

@@ -6,6 +6,7 @@
 #include "data/formats/input_error.h"
 #include "data/formats/tensor_name.h"
 #include "quant/containers/gguf.h"
+#include "quant/containers/gptq.h"
 #include "quant/containers/model_folder.h"
 
 namespace bitlaw::quant {

@@ -10,6 +10,8 @@
 
 namespace bitlaw::quant {
 
+inline constexpr const char* kNativeFile = "model.h5";  // of a folder
+
 // Those that write_model leaves, in the order in which they are reported.
 std::vector<std::string> file_names(Container container);
 

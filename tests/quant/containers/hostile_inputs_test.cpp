@@ -209,6 +209,27 @@ TEST(HostileInputs, SpecsThatTravelAreChecked) {
               testing::Each(HasSubstr("blocks.7.fc1 is quantised, but the layer holds no codes")));
 }
 
+TEST(HostileInputs, TextsAreEscaped) {
+  Refusals refusals;
+  const ModelFolder whole = make_gptq(model_of({input_of("int8.token.sym")}), {}, refusals);
+  for (const char* text :
+       {R"({"blocks.0.fc1": "\u001b[2J"})", R"({"\u001b[2J": 1})", R"({"\u001b[2J": "int8.token.sym"})"}) {
+    ModelFolder changed = whole;
+    changed.file.metadata["bitlaw.activations"] = text;
+    EXPECT_THAT(message_of([&] { read_gptq(changed, "x"); }),
+                AllOf(HasSubstr("\\x1b[2J"), testing::Not(HasSubstr("\x1b"))));
+  }
+  const auto args = [&](const std::string& from) {
+    return compressed_message(input_of("e4m3.token.sym"), [&](ModelFolder& m) {
+      std::string& config = m.configs.at("config.json");
+      config.replace(config.find(from, config.find("\"input_activations\"")), from.size(), "\"\\u001b[2J\"");
+    });
+  };
+  for (const char* value : {"\"float\"", "\"token\""}) {
+    EXPECT_THAT(args(value), testing::Not(HasSubstr("\x1b"))) << value;
+  }
+}
+
 TEST(HostileInputs, NativeSpecsAreChecked) {
   const auto with = [](const std::string& spec, const std::map<std::string, std::string>& texts) {
     return native_message(input_of(spec), {3, "", texts}, [](TensorFile&) {});
