@@ -127,9 +127,7 @@ void make_run(const Prepared& prepared, trainer::TrainerInputs inputs, trainer::
                                                                          rank_group(collective))));
   }
   const std::string hash = save(*prepared.model, std::move(inputs), collective);
-  if (collective.rank() == 0) {
-    write_finished(run_path(config), {0, hash});
-  }
+  trainer::on_rank_0([&] { write_finished(run_path(config), {0, hash}); }, collective);
   log->info("finished: " + run_path(config).string());
 }
 

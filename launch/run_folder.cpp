@@ -17,6 +17,7 @@
 #include "data/formats/file_io.h"
 #include "data/formats/input_error.h"
 #include "launch/version.h"
+#include "trainer/agreement.h"
 #include "trainer/checkpoint/commit.h"
 #include "trainer/comm/mpi_collective.h"
 #include "trainer/config/identity.h"
@@ -116,17 +117,19 @@ std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::strin
 std::int64_t claim_for_ranks(const trainer::RunConfig& config, const std::string& identity,
                              trainer::Collective& collective, RunLock& lock) {
   at::Tensor number = at::zeros({1}, at::kLong);
-  if (collective.rank() == 0) {
-    number.fill_(claim_run_folder(config, identity, collective.size(), lock));
-  }
+  trainer::on_rank_0([&] { number.fill_(claim_run_folder(config, identity, collective.size(), lock)); },
+                     collective);
   collective.broadcast(number, 0).wait();
   return number.item<std::int64_t>();
 }
 
-void lock_run_folder(const trainer::RunConfig& config, const trainer::Collective& collective, RunLock& lock) {
-  if (collective.rank() == 0 && fs::is_directory(run_path(config))) {
-    lock.take(run_path(config), warn);
-  }
+void lock_run_folder(const trainer::RunConfig& config, trainer::Collective& collective, RunLock& lock) {
+  const auto take = [&] {
+    if (fs::is_directory(run_path(config))) {
+      lock.take(run_path(config), warn);
+    }
+  };
+  trainer::on_rank_0(take, collective);
 }
 
 std::optional<FinishedMark> read_finished(const fs::path& run) {

@@ -26,11 +26,12 @@ std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::strin
                               RunLock& lock);
 
 // The same for all ranks: rank 0 touches the folder, the others learn the number and wait until it is done.
+// Every rank throws rank 0's InputError.
 std::int64_t claim_for_ranks(const trainer::RunConfig& config, const std::string& identity,
                              trainer::Collective& collective, RunLock& lock);
 // Takes the lock of a run that is there: before anything is read that another start may be writing. Every
-// rank calls it, rank 0 gets it.
-void lock_run_folder(const trainer::RunConfig& config, const trainer::Collective& collective, RunLock& lock);
+// rank calls it, rank 0 gets it; InputError, on every rank, when another start has it.
+void lock_run_folder(const trainer::RunConfig& config, trainer::Collective& collective, RunLock& lock);
 
 struct FinishedMark {
   std::int64_t step = 0;

@@ -167,9 +167,11 @@ int run_trainer(trainer::TrainerInputs inputs, distill::Task& task, trainer::Col
   if (trainer.run() == trainer::Outcome::stopped) {
     return kRunAgain;
   }
-  if (collective.rank() == 0) {
-    write_finished(run, {last_step, quant::parameter_hash(task.model())});
-  }
+  trainer::on_rank_0(
+      [&] {
+        write_finished(run, {last_step, quant::parameter_hash(task.model())});
+      },
+      collective);
   log->info("finished: " + run.string());
   return kDone;
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "quant/input_check.h"
 #include "quant/methods/method_plan.h"
 
 namespace bitlaw::quant {
@@ -17,10 +18,6 @@ std::string with_strategy(Strategy strategy) {
 }
 
 void check_strategy(Strategy strategy, bool dynamic) {
-  if (strategy == Strategy::channel || strategy == Strategy::block) {
-    throw InputError(with_strategy(strategy), "outputs and their blocks belong to weights",
-                     "use token, group, or (dynamic: false) tensor");
-  }
   if (dynamic && strategy == Strategy::tensor) {
     throw InputError(with_strategy(strategy) + " and dynamic: true",
                      "a scale of the whole input made at run time would depend on the other samples of the "
@@ -34,22 +31,7 @@ void check_strategy(Strategy strategy, bool dynamic) {
   }
 }
 
-void check_numbers(const QuantSpecFields& fields, InputMethod method) {
-  if (fields.type != NumberType::integer && fields.type != NumberType::floating) {
-    throw InputError("activations with type: " + std::string(enum_name(fields.type)),
-                     "its levels are made for weights, which are distributed normally",
-                     "use type: int or type: float");
-  }
-  if (fields.type == NumberType::floating && !fields.symmetric) {
-    throw InputError("activations with type: float and symmetric: false", "inputs of floats have one scale",
-                     "use symmetric: true, or leave it out");
-  }
-  if (fields.scale_dtype == ScaleType::e4m3) {
-    throw InputError("activations with scale_dtype: e4m3",
-                     "the scale of scales would be one number of the whole input, which is not known at run "
-                     "time",
-                     "use scale_dtype: e8m0 with groups of 32 (MX), or float16");
-  }
+void check_zero_points(const QuantSpecFields& fields, InputMethod method) {
   if (fields.zero_point_dtype == ZeroPointType::float16 && method != InputMethod::lsq_plus) {
     throw InputError("activations with zero_point_dtype: float16",
                      "zero points of tokens are never stored, and observed ones are whole",
@@ -95,8 +77,9 @@ InputPlan input_plan(const ActivationConfig& config) {
   fields.grid = config.grid.value_or(Grid::integer);
   fields.strategy = given_strategy(config).value_or(dynamic ? Strategy::token : Strategy::tensor);
   const auto method = config.method.value_or(InputMethod::fixed);
+  check_zero_points(fields, method);
+  check_input_fields(fields);
   check_strategy(fields.strategy, dynamic);
-  check_numbers(fields, method);
   check_method_of_inputs(fields, method);
   return {QuantSpec(fields),
           method,

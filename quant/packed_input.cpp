@@ -5,6 +5,7 @@
 
 #include "data/formats/input_error.h"
 #include "quant/affine.h"
+#include "quant/input_check.h"
 
 namespace bitlaw::quant {
 
@@ -14,16 +15,6 @@ constexpr const char* kRepair = "make the file again";
 
 [[noreturn]] void fail(const PackedInput& packed, const std::string& what, const std::string& why) {
   throw data::InputError("an input of " + packed.spec.to_string() + " " + what, why, kRepair);
-}
-
-void check_strategy(const PackedInput& packed) {
-  const Strategy strategy = packed.spec.fields().strategy;
-  if (strategy == Strategy::channel || strategy == Strategy::block) {
-    fail(packed, "is none", "outputs and their blocks belong to weights");
-  }
-  if (packed.spec.has_global_scale()) {
-    fail(packed, "is none", "inputs have no scale of scales");
-  }
 }
 
 void check_scale(const PackedInput& packed) {
@@ -59,7 +50,7 @@ void check_zero_point(const PackedInput& packed) {
 }  // namespace
 
 void check_packed(const PackedInput& packed) {
-  check_strategy(packed);
+  check_input_fields(packed.spec.fields());
   if (packed.spec.fields().strategy == Strategy::tensor) {
     check_scale(packed);
     check_zero_point(packed);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 #include "quant/spec_check.h"
 
 namespace bitlaw::quant {
@@ -17,7 +18,7 @@ using data::EnumNames;
 using data::InputError;
 
 [[noreturn]] void throw_unreadable(std::string_view text) {
-  throw InputError("'" + std::string(text) + "' is no quantisation",
+  throw InputError("'" + data::printable(text) + "' is no quantisation",
                    "the form is <number>.<strategy>.<sym|asym>[.<scale type>[.zp_float16]]",
                    "write for example int4.g128.sym, int2h.g64.sym, e2m1.g32.sym.e8m0 or nf4.g64.sym");
 }

@@ -16,9 +16,10 @@ constexpr std::int64_t kMessageBytes = 2048;
 
 std::string text_of_rank_0(const std::string& mine, Collective& collective) {
   at::Tensor bytes = at::empty({static_cast<std::int64_t>(mine.size())}, at::kByte);
-  std::memcpy(bytes.mutable_data_ptr(), mine.data(), mine.size());
+  std::copy(mine.begin(), mine.end(), static_cast<char*>(bytes.mutable_data_ptr()));
   const at::Tensor found = bytes_of_rank(bytes, 0, collective);
-  return {static_cast<const char*>(found.const_data_ptr()), found.nbytes()};
+  return found.numel() == 0 ? std::string()
+                            : std::string{static_cast<const char*>(found.const_data_ptr()), found.nbytes()};
 }
 
 }  // namespace
@@ -41,6 +42,9 @@ at::Tensor bytes_of_rank(const at::Tensor& mine, int owner, Collective& collecti
   const bool is_mine = collective.rank() == owner;
   at::Tensor size = at::full({1}, is_mine ? mine.numel() : 0, at::kLong);
   collective.broadcast(size, owner).wait();
+  if (size.item<std::int64_t>() == 0) {
+    return at::empty({0}, at::kByte);
+  }
   at::Tensor bytes = is_mine ? mine.contiguous() : at::empty({size.item<std::int64_t>()}, at::kByte);
   collective.broadcast(bytes, owner).wait();
   return bytes;
@@ -50,6 +54,21 @@ bool decision_of_rank_0(bool mine, Collective& collective) {
   at::Tensor decision = at::full({1}, mine ? 1 : 0, at::kLong);
   collective.broadcast(decision, 0).wait();
   return decision.item<std::int64_t>() != 0;
+}
+
+void on_rank_0(const std::function<void()>& action, Collective& collective) {
+  std::string failure;
+  if (collective.rank() == 0) {
+    try {
+      action();
+    } catch (const data::InputError& error) {
+      failure = error.what();
+    }
+  }
+  failure = text_of_rank_0(failure, collective);
+  if (!failure.empty()) {
+    throw data::InputError(failure);
+  }
 }
 
 void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective) {

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 
 #include "trainer/comm/collective.h"
@@ -18,6 +19,10 @@ at::Tensor bytes_of_rank(const at::Tensor& mine, int owner, Collective& collecti
 
 // Rank 0's answer, on every rank.
 bool decision_of_rank_0(bool mine, Collective& collective);
+
+// Runs `action` on rank 0, the others wait until it is done. Its InputError (a full disk, a folder of
+// another) is thrown on every rank, so that all leave alike; what else it throws is rank 0's alone.
+void on_rank_0(const std::function<void()>& action, Collective& collective);
 
 // InputError, on every rank, when `yaml` (a configuration, an identity) is not rank 0's: names a rank and the
 // keys that differ. `what` is what the text is, for the message.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 
 namespace bitlaw::data {
 
@@ -65,7 +66,7 @@ DType dtype_from_name(std::string_view name) {
       return static_cast<DType>(i);
     }
   }
-  throw InputError("element type '" + std::string(name) + "' is unknown",
+  throw InputError("element type '" + printable(name) + "' is unknown",
                    "tensors are float16/32/64, bfloat16, float8, bool or integers of 8 to 64 bits",
                    "write the tensor as one of those");
 }

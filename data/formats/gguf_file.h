@@ -9,8 +9,9 @@
 // default 32); between tensors lie fewer bytes than that.
 //
 // Every byte is taken for hostile: all of the header is checked against the file before the first tensor is
-// read; it may have kLargestGgufHeader bytes, arrays in arrays kDeepestGgufArray levels. Errors: InputError
-// naming the path, the key or the tensor, the value and what to do.
+// read; it may have kLargestGgufHeader bytes, kMostGgufNames keys and as many tensors, kMostGgufObjects texts
+// and arrays in arrays of kDeepestGgufArray levels: small things take ten times their bytes in memory.
+// Errors: InputError naming the path, the key or the tensor, the value and what to do.
 //
 // A reader may be used by several threads at once.
 #pragma once
@@ -32,7 +33,9 @@ namespace bitlaw::data {
 
 inline constexpr std::uint64_t kLargestGgufHeader = std::uint64_t{1} << 27;  // bytes
 inline constexpr int kDeepestGgufArray = 4;
-inline constexpr std::uint64_t kGgufAlignment = 32;  // without the key
+inline constexpr std::uint64_t kMostGgufNames = std::uint64_t{1} << 18;    // of keys, and of tensors
+inline constexpr std::uint64_t kMostGgufObjects = std::uint64_t{1} << 22;  // texts and arrays in arrays
+inline constexpr std::uint64_t kGgufAlignment = 32;                        // without the key
 inline constexpr std::size_t kLongestGgufName = 63;  // bytes of a tensor's name that ggml holds
 inline constexpr const char* kGgufAlignmentKey = "general.alignment";
 

@@ -64,6 +64,7 @@ class Parser {
   std::uint64_t buffer_begin_ = 0;  // in the file
   std::string subject_ = "the header";
   std::set<std::string> names_;
+  std::uint64_t objects_ = 0;  // in arrays
 };
 
 void Parser::take(std::span<std::byte> into) {
@@ -119,6 +120,13 @@ std::vector<T> Parser::read_elements(std::uint64_t count, int depth) {
   if (count > (end_ - position_) / fewest) {
     fail(subject_ + " is an array of " + shown(count) + " elements, " + shown(end_ - position_) +
          " bytes are left");
+  }
+  if constexpr (std::is_same_v<T, GgufArray> || std::is_same_v<T, std::string>) {
+    objects_ += count;
+    if (objects_ > kMostGgufObjects) {
+      fail(subject_ + " is an array of " + shown(count) + " texts or arrays; a header has at most " +
+           shown(kMostGgufObjects));
+    }
   }
   std::vector<T> elements;
   elements.reserve(count);
@@ -240,6 +248,10 @@ ParsedGgufHeader Parser::parse() {
   read_magic();
   const auto tensors = number<std::uint64_t>();
   const auto values = number<std::uint64_t>();
+  if (tensors > kMostGgufNames || values > kMostGgufNames) {
+    fail("the header has " + shown(tensors) + " tensors and " + shown(values) + " keys, at most " +
+         shown(kMostGgufNames) + " of each are read");
+  }
   ParsedGgufHeader parsed;
   for (std::uint64_t i = 0; i < values; ++i) {
     read_key_value(parsed.header);

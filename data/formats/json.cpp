@@ -5,12 +5,14 @@
 #include <set>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 
 namespace bitlaw::data {
 
 namespace {
 
 constexpr std::size_t kDeepest = 64;
+constexpr std::size_t kLongestReason = 240;  // bytes of the parser's own words
 
 [[noreturn]] void refuse(const std::string& origin, const std::string& what) {
   throw InputError(origin + ": " + what, "a configuration must be read as its writer meant it",
@@ -40,7 +42,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override { return close(); }
   bool key(string_t& value) override;
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    refuse(origin_, std::string("no JSON (") + error.what() + ")");
+    refuse(origin_, "no JSON (" + printable(error.what(), kLongestReason) + ")");
   }
   Json take() { return std::move(root_); }
 
@@ -59,18 +61,22 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
   const std::string& origin_;
   std::vector<Level> levels_;
+  std::size_t values_ = 0;
   Json root_;
 };
 
 bool Builder::key(string_t& value) {
   if (!levels_.back().keys.insert(value).second) {
-    refuse(origin_, "the key '" + value + "' occurs twice in one object");
+    refuse(origin_, "the key '" + printable(value) + "' occurs twice in one object");
   }
   levels_.back().key = std::move(value);
   return true;
 }
 
 bool Builder::put(Json value) {
+  if (++values_ > kMostJsonValues) {
+    refuse(origin_, "more than " + std::to_string(kMostJsonValues) + " values");
+  }
   if (levels_.empty()) {
     root_ = std::move(value);
   } else if (levels_.back().is_object) {
@@ -144,6 +150,10 @@ Json::Json(Array value) : value_(std::move(value)) {}
 Json::Json(Object value) : value_(std::move(value)) {}
 
 Json Json::parse(std::string_view text, const std::string& origin) {
+  if (text.size() > kLargestJson) {
+    refuse(origin,
+           std::to_string(text.size()) + " bytes of JSON, " + std::to_string(kLargestJson) + " are the most");
+  }
   Builder builder(origin);
   if (!nlohmann::json::sax_parse(text, &builder)) {
     refuse(origin, "no JSON");

@@ -2,10 +2,12 @@
 // Torch-free.
 //
 // Numbers are integers of 64 bits where they are written as such, else float64. Objects keep the order of
-// their members. parse() refuses a key that occurs twice, nesting deeper than 64, bytes that are no UTF-8 and
-// integers beyond 64 bits. A value is a plain value: copies are deep.
+// their members. parse() refuses a key that occurs twice, nesting deeper than 64, more than kMostJsonValues
+// values, texts longer than kLargestJson, bytes that are no UTF-8 and integers beyond 64 bits. A value is a
+// plain value: copies are deep.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,6 +16,9 @@
 #include <vector>
 
 namespace bitlaw::data {
+
+inline constexpr std::size_t kLargestJson = std::size_t{1} << 26;     // bytes of the text
+inline constexpr std::size_t kMostJsonValues = std::size_t{1} << 20;  // members and elements of all levels
 
 class Json {
  public:

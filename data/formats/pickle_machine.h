@@ -17,6 +17,7 @@ namespace bitlaw::data::pickle {
 
 constexpr std::size_t kLongestGlobal = 256;               // bytes of a module's or a class's name
 constexpr std::size_t kMostItems = std::size_t{1} << 23;  // in all containers, and on the stack
+constexpr std::size_t kMostMarks = std::size_t{1} << 16;  // open at once: as deep as containers nest
 constexpr std::int64_t kPlainDict = -1;                   // instead of an index in the allow-list
 constexpr std::uint32_t kNoneNode = 0;
 constexpr std::uint32_t kFalseNode = 1;

@@ -91,6 +91,9 @@ void Machine::append(const Items& items, PickleKind kind) {
 bool Machine::step_container(std::uint8_t opcode) {
   switch (opcode) {
     case kMark:
+      if (marks_.size() == kMostMarks) {
+        fail("more than " + std::to_string(kMostMarks) + " containers are open at once");
+      }
       marks_.push_back(stack_.size());
       return true;
     case kEmptyTuple:

@@ -7,10 +7,13 @@ namespace bitlaw::data {
 
 namespace {
 
-constexpr std::size_t kLongestShown = 80;
-
 bool is_control(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+}
+
+// U+0080 ... U+009F in UTF-8.
+bool is_c1(std::string_view text) {
+  return text.size() > 1 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0;
 }
 
 // Bytes of the UTF-8 character that begins at `at`; 0 when there is none (RFC 3629).
@@ -79,14 +82,15 @@ std::string name_problem(std::string_view name) {
   return has_dot_part(name) ? "has a part '.' or '..'" : "";
 }
 
-std::string printable(std::string_view text) {
+std::string printable(std::string_view text, std::size_t most) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string shown;
   for (std::size_t at = 0; at < text.size();) {
-    if (shown.size() >= kLongestShown) {
+    if (shown.size() >= most) {
       return shown + "...";
     }
-    const std::size_t length = is_control(text[at]) ? 0 : character_length(text, at);
+    const std::size_t length =
+        is_control(text[at]) || is_c1(text.substr(at)) ? 0 : character_length(text, at);
     if (length == 0) {
       const auto value = static_cast<unsigned char>(text[at]);
       shown.append("\\x").append(1, kDigits[value >> 4U]).append(1, kDigits[value & 15U]);

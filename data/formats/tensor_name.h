@@ -16,7 +16,10 @@ bool is_utf8(std::string_view text);  // well-formed, shortest encodings, no sur
 // part "." or "..".
 std::string name_problem(std::string_view name);
 
-// `text` fit for a message: control characters and what is not UTF-8 as \xNN, cut after 80 bytes.
-std::string printable(std::string_view text);
+inline constexpr std::size_t kLongestShown = 80;  // bytes
+
+// `text` fit for a message: control characters (C1, which some terminals obey, among them) and what is not
+// UTF-8 as \xNN, cut after `most` bytes.
+std::string printable(std::string_view text, std::size_t most = kLongestShown);
 
 }  // namespace bitlaw::data

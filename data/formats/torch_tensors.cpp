@@ -12,7 +12,11 @@ namespace bitlaw::data {
 namespace {
 
 constexpr std::size_t kMostSteps = std::size_t{1} << 20;  // a value that is used twice is walked twice
-constexpr std::uint64_t kMostNameBytes = std::uint64_t{1} << 26;  // of all tensors together
+constexpr std::uint64_t kMostNameBytes = std::uint64_t{1}
+                                         << 26;  // of all tensors and their storages together
+// Tables of extents and strides may be this many times as large as the pickle's values, which a tensor that
+// is there for the first time has more than twice of.
+constexpr std::size_t kMostUses = 16;
 constexpr std::size_t kMostDimensions = 64;
 
 class Walk {
@@ -44,6 +48,7 @@ class Walk {
   std::string joined(const std::string& path, const std::string& key) const;
   std::string key_text(const PickleNode& key, const std::string& path) const;
   void add_tensor(const std::string& name, const PickleNode& call, TorchRole role);
+  void keep(const std::string& name, TorchTensorEntry entry);
 
   const PickleNode& argument(const PickleNode& call, std::size_t i, const std::string& name) const;
   std::uint64_t storage_elements(const PickleNode& persistent, TorchTensorEntry& entry, bool is_typed,
@@ -57,6 +62,7 @@ class Walk {
   std::map<std::string, TorchTensorEntry> tensors_;
   std::size_t steps_ = 0;
   std::uint64_t name_bytes_ = 0;
+  std::size_t table_entries_ = 0;
 };
 
 void Walk::visit(std::uint32_t index, const std::string& path, int depth) {
@@ -217,7 +223,17 @@ void Walk::add_tensor(const std::string& name, const PickleNode& call, TorchRole
   entry.shape = extents(argument(call, 2, name), name);
   entry.stride = extents(argument(call, 3, name), name);
   check_view(entry, elements, name);
-  name_bytes_ += name.size();
+  keep(name, std::move(entry));
+}
+
+// What one value of the pickle becomes is paid for each time that it is used.
+void Walk::keep(const std::string& name, TorchTensorEntry entry) {
+  name_bytes_ += name.size() + entry.storage.size();
+  table_entries_ += 1 + entry.shape.size() + entry.stride.size();
+  if (table_entries_ > kMostUses * graph_.nodes.size()) {
+    fail("the same tensors are used again and again, which makes tables of extents more than " +
+         std::to_string(kMostUses) + " times as large as the pickle");
+  }
   if (!tensors_.emplace(name, std::move(entry)).second || name_bytes_ > kMostNameBytes) {
     fail_tensor(name, "is there twice, or the names of all have more than " + std::to_string(kMostNameBytes) +
                           " bytes");

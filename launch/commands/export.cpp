@@ -66,19 +66,6 @@ std::optional<LoadedModel> load_companion(const Arguments& arguments, const Mode
   return load_tokenizer(origin, "");
 }
 
-// A folder's file may be replaced by a later state of the same run, not by another model.
-void refuse_another_run(const fs::path& file, const std::string& run) {
-  if (!fs::exists(file)) {
-    return;
-  }
-  const std::string there = load_model(file).origin.config.run.name;
-  if (there != run) {
-    throw data::InputError(fmt::format("--out: {} is of run {}, not of {}", file.string(), there, run),
-                           "it would be replaced by another model",
-                           "name another folder, or remove the file");
-  }
-}
-
 int run_export(const Arguments& arguments) {
   const quant::WriteOptions options{quant::container_named(arguments.format), arguments.widen};
   const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
@@ -88,11 +75,11 @@ int run_export(const Arguments& arguments) {
                            "name the run folder; 'bitlaw convert' writes it in another container");
   }
   const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
+  refuse_another_model(arguments.out, options.container, trained.origin.config.run.name);
   make_output_folder(arguments.out);
   fmt::print("{}: {} weights of step {} of {}\n", trained.origin.config.run.name,
              name_of(trained.origin.weights), trained.origin.step, trained.origin.config.train.max_steps);
   if (options.container == quant::Container::native) {
-    refuse_another_run(fs::path(arguments.out) / "model.h5", trained.origin.config.run.name);
     export_into(fs::path(arguments.out) / "model.h5", trained);
   } else {
     export_foreign(trained, arguments.out, options);

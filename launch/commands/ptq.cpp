@@ -13,6 +13,7 @@
 #include "launch/run_folder.h"
 #include "launch/training_run.h"
 #include "quant/methods/method_plan.h"
+#include "trainer/agreement.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -49,9 +50,8 @@ TrainingOptions options_of(const trainer::RunConfig& config, const Request& requ
   options.before_first_step = [found, calibrated](const TrainingOptions::Start& start) {
     if (!found->layers.empty()) {
       start.log.info("mixed precision:\n" + found->to_string());
-      if (start.collective.rank() == 0) {
-        write_mixed_precision(*found, run_path(start.config), start.log);
-      }
+      trainer::on_rank_0([&] { write_mixed_precision(*found, run_path(start.config), start.log); },
+                         start.collective);
     }
     if (calibrated) {
       calibrate_model(start);

@@ -1,6 +1,8 @@
 #include "quant/containers/compressed_tensors_args.h"
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
+#include "quant/input_check.h"
 #include "quant/input_plan.h"
 
 namespace bitlaw::quant {
@@ -8,6 +10,7 @@ namespace bitlaw::quant {
 namespace {
 
 using data::Json;
+using data::printable;
 
 [[noreturn]] void fail(const std::string& origin, const std::string& what, const std::string& why) {
   throw data::InputError(origin + ": " + what, why, "write the file again, or choose another scheme");
@@ -86,7 +89,7 @@ void read_type(const Args& args, const std::string& origin, QuantSpecFields& fie
     fields.type = NumberType::floating;
     fields.format = float_format(fields.num_bits, origin);
   } else if (type != "int") {
-    fail(origin, "type '" + type + "'", "numbers are int or float");
+    fail(origin, "type '" + printable(type) + "'", "numbers are int or float");
   }
 }
 
@@ -107,7 +110,8 @@ void read_strategy(const Args& args, const std::string& origin, QuantSpecFields&
     fields.strategy = Strategy::block;
     fields.block_structure = args.integers("block_structure");
   } else {
-    fail(origin, "strategy '" + strategy + "'", "it is tensor, channel, group, tensor_group, token or block");
+    fail(origin, "strategy '" + printable(strategy) + "'",
+         "it is tensor, channel, group, tensor_group, token or block");
   }
 }
 
@@ -191,7 +195,8 @@ QuantSpec compressed_input_spec(const Json& args, const std::string& origin) {
   const bool local = dynamic != nullptr && dynamic->text() != nullptr;
   if (local || members.text("strategy", "") == "tensor_group") {
     fail(origin,
-         local ? "inputs with dynamic '" + *dynamic->text() + "'" : "inputs with strategy 'tensor_group'",
+         local ? "inputs with dynamic '" + printable(*dynamic->text()) + "'"
+               : "inputs with strategy 'tensor_group'",
          "bitlaw has no scale of scales for inputs, one of which is made at run time");
   }
   QuantSpecFields fields;
@@ -210,8 +215,10 @@ QuantSpec compressed_input_spec(const Json& args, const std::string& origin) {
     fields.scale_dtype = ScaleType::e8m0;
   }
   const QuantSpec spec = spec_of(fields, origin);
-  if (spec.fields().type == NumberType::floating && !spec.fields().symmetric) {
-    fail(origin, "inputs of floats with symmetric false", "they have one scale");
+  try {
+    check_input_fields(spec.fields());
+  } catch (const data::InputError& error) {
+    throw data::InputError(origin + ": " + error.what());
   }
   return spec;
 }
@@ -223,7 +230,7 @@ bool compressed_scattered(const Json& args, const std::string& origin) {
   }
   const std::string value = Args(args, origin).text("actorder", "weight");
   if (value != "group" && value != "dynamic" && value != "weight" && value != "static") {
-    fail(origin, "actorder '" + value + "'", "it is group, weight or null");
+    fail(origin, "actorder '" + printable(value) + "'", "it is group, weight or null");
   }
   return value == "group" || value == "dynamic";
 }

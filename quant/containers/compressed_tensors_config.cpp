@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 #include "quant/containers/compressed_tensors_args.h"
 #include "quant/containers/compressed_tensors_inputs.h"
 #include "quant/containers/module_pattern.h"
@@ -141,25 +142,26 @@ CompressedConfig::CompressedConfig(const Json& config, std::string origin) : ori
 
 void CompressedConfig::read_group(const std::string& name, const Json& group,
                                   const std::string& usual_format) {
-  const std::string origin = origin_ + ": " + name;
+  const std::string shown = data::printable(name);
+  const std::string origin = origin_ + ": " + shown;
   const Json* targets = group.find("targets");
   const Json* weights = group.find("weights");
   if (targets == nullptr || targets->array() == nullptr || weights == nullptr) {
-    fail(name + " has no targets or no weights", "a group says which layers have which numbers");
+    fail(shown + " has no targets or no weights", "a group says which layers have which numbers");
   }
   if (group.find("output_activations") != nullptr) {
-    fail(name + " quantises outputs", "bitlaw quantises weights and inputs");
+    fail(shown + " quantises outputs", "bitlaw quantises weights and inputs");
   }
   Group result{name, {}, {}};
   for (const Json& target : *targets->array()) {
     if (target.text() == nullptr) {
-      fail(name + " has a target that is no text", "targets are names");
+      fail(shown + " has a target that is no text", "targets are names");
     }
     result.targets.push_back(*target.text());
   }
   const auto format = format_named(text_or(group.find("format"), usual_format), *weights);
   if (!format) {
-    fail(name + " has no format that is read", "the format says how the codes lie");
+    fail(shown + " has no format that is read", "the format says how the codes lie");
   }
   result.scheme.format = *format;
   result.scheme.weights = compressed_weight_spec(*weights, *format, origin + ": weights");

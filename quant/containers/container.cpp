@@ -8,6 +8,7 @@
 #include "quant/containers/awq_layer.h"
 #include "quant/containers/compressed_tensors.h"
 #include "quant/containers/compressed_tensors_inputs.h"
+#include "quant/containers/container_files.h"
 #include "quant/containers/gguf.h"
 #include "quant/containers/gguf_weight.h"
 #include "quant/containers/gptq.h"
@@ -21,8 +22,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using data::InputError;
-
-constexpr const char* kNativeFile = "model.h5";
 
 WordLayout layout_of(Container container) {
   return container == Container::compressed_tensors_0_17 ? WordLayout::words : WordLayout::dense;
@@ -152,14 +151,24 @@ void check_contents(const PackedModel& model, Container container) {
   }
 }
 
-// By quant_method of the configuration.
+// By quant_method of the configuration; quantize_config.json alone is that of GPTQ's older tools.
 Container container_of(const ModelFolder& contents, const std::string& origin) {
-  if (contents.configs.count("quantize_config.json") > 0) {
+  const bool has_gptq_config = contents.configs.count(kGptqConfigFile) > 0;
+  const auto general = contents.configs.find(kConfigFile);
+  if (has_gptq_config &&
+      (general == contents.configs.end() ||
+       data::Json::parse(general->second, origin + "/config.json").find("quantization_config") == nullptr)) {
     return Container::gptq;
   }
   const data::Json config = quantization_config(contents, origin);
   const data::Json* method = config.find("quant_method");
   const std::string name = method == nullptr || method->text() == nullptr ? "" : *method->text();
+  if (has_gptq_config && name != "gptq") {
+    throw InputError(origin + ": quantize_config.json beside a config.json with quant_method '" +
+                         data::printable(name) + "'",
+                     "the first belongs to a model in gptq, the second does not: one of them is stale",
+                     "remove the file that does not belong to the model, or say --from");
+  }
   if (name == "compressed-tensors") {
     return Container::compressed_tensors;
   }
@@ -169,12 +178,12 @@ Container container_of(const ModelFolder& contents, const std::string& origin) {
   if (name == "awq") {
     return Container::awq;
   }
-  throw InputError(origin + "/config.json: quant_method '" + name + "'",
+  throw InputError(origin + "/config.json: quant_method '" + data::printable(name) + "'",
                    "compressed-tensors, gptq and awq are read", "name a folder that holds such a model");
 }
 
 PackedModel read_folder_model(const fs::path& path, std::optional<Container> from) {
-  const ModelFolder contents = read_folder(path, {"config.json", "quantize_config.json"});
+  const ModelFolder contents = read_folder(path, {kConfigFile, kGptqConfigFile});
   const Container container = from ? *from : container_of(contents, path.string());
   return read_contents(contents, path.string(), container, from.has_value());
 }
@@ -248,6 +257,9 @@ std::vector<fs::path> write_model(const fs::path& folder, const PackedModel& mod
 
 PackedModel read_model(const fs::path& path, std::optional<Container> from) {
   const bool is_folder = fs::is_directory(path);
+  if (is_folder && !from) {
+    require_one_container(path);
+  }
   const bool gguf =
       from ? *from == Container::gguf : path.extension() == ".gguf" || fs::exists(path / kGgufFile);
   const bool native =

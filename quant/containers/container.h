@@ -39,7 +39,7 @@ std::vector<std::filesystem::path> write_model(const std::filesystem::path& fold
                                                const WriteOptions& options);
 
 // `path`: a file (*.h5, *.gguf) or the folder of one model. `from`: what it is; by the files and their
-// configuration when not given. InputErrors.
+// configuration when not given, and a folder with files of several containers is then refused. InputErrors.
 PackedModel read_model(const std::filesystem::path& path, std::optional<Container> from = std::nullopt);
 
 // The options that hold the layer and differ least from `wanted`: "format gptq with --widen". Native always

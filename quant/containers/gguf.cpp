@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "data/formats/input_error.h"
@@ -95,22 +97,31 @@ class Reader {
  public:
   Reader(const GgufContents& contents, std::string origin) : contents_(contents), origin_(std::move(origin)) {
     Texts texts;
+    for (const data::GgufTensorInfo& info : contents.header.tensors) {
+      infos_.emplace(info.name, &info);
+    }
     for (const auto& [key, value] : contents.header.values) {
+      values_.emplace(key, &value);
       if (const auto* text = std::get_if<std::string>(&value)) {
         texts.emplace(key, *text);
       }
     }
     specs_ = read_travelling_texts(texts, origin_);
     if (const auto found = texts.find(kRemarks); specs_.present && found != texts.end()) {
-      remarks_ = Json::parse(found->second, origin_ + ": " + kRemarks);
+      const Json remarks = Json::parse(found->second, origin_ + ": " + kRemarks);
+      if (remarks.object() != nullptr) {
+        remarks_.insert(remarks.object()->begin(), remarks.object()->end());
+      }
     }
   }
 
   PackedModel read();
 
  private:
-  const data::GgufValue* find_value(const std::string& key) const;
-  const data::GgufTensorInfo* find_tensor(const std::string& name) const;
+  const Json* find_remark(const std::string& name) const {
+    const auto found = remarks_.find(name);
+    return found == remarks_.end() || found->second.is_null() ? nullptr : &found->second;
+  }
   PackedTensor read_weight(const std::string& module, const data::GgufTensorInfo& info, BlockType type) const;
   std::optional<float> global_scale(const std::string& module) const;
   bool is_global_scale(const std::string& name) const;
@@ -118,29 +129,21 @@ class Reader {
   const GgufContents& contents_;
   std::string origin_;
   TravellingSpecs specs_;
-  Json remarks_;
+  // By name: a hostile header has a million of each.
+  std::map<std::string_view, const data::GgufValue*> values_;
+  std::map<std::string_view, const data::GgufTensorInfo*> infos_;
+  std::map<std::string, Json> remarks_;
 };
 
-const data::GgufValue* Reader::find_value(const std::string& key) const {
-  for (const auto& [name, value] : contents_.header.values) {
-    if (name == key) {
-      return &value;
-    }
-  }
-  return nullptr;
-}
-
-const data::GgufTensorInfo* Reader::find_tensor(const std::string& name) const {
-  for (const data::GgufTensorInfo& info : contents_.header.tensors) {
-    if (info.name == name) {
-      return &info;
-    }
-  }
-  return nullptr;
+// Null: there is none.
+template <class T>
+const T* find_in(const std::map<std::string_view, const T*>& map, const std::string& name) {
+  const auto found = map.find(name);
+  return found == map.end() ? nullptr : found->second;
 }
 
 std::optional<float> Reader::global_scale(const std::string& module) const {
-  const data::GgufTensorInfo* info = find_tensor(module + kGlobalScale);
+  const data::GgufTensorInfo* info = find_in(infos_, module + kGlobalScale);
   if (info == nullptr) {
     return std::nullopt;
   }
@@ -165,7 +168,7 @@ PackedTensor Reader::read_weight(const std::string& module, const data::GgufTens
   const QuantSpec* spec = specs_.weight(module);
   const bool with_minimum = type == BlockType::q4_1 || type == BlockType::q5_1;
   std::vector<std::int8_t> zero_points;
-  if (const data::GgufValue* value = find_value(kZeroPoints + module)) {
+  if (const data::GgufValue* value = find_in(values_, kZeroPoints + module)) {
     const auto* array = std::get_if<data::GgufArray>(value);
     const auto* elements =
         array == nullptr ? nullptr : std::get_if<std::vector<std::int8_t>>(&array->elements);
@@ -191,7 +194,7 @@ bool Reader::is_global_scale(const std::string& name) const {
   if (!name.ends_with(ending)) {
     return false;
   }
-  const auto* weight = find_tensor(name.substr(0, name.size() - ending.size()) + kWeight);
+  const auto* weight = find_in(infos_, name.substr(0, name.size() - ending.size()) + kWeight);
   return weight != nullptr && weight->type == data::GgmlType::nvfp4;
 }
 
@@ -210,7 +213,7 @@ PackedModel Reader::read() {
                        "only weights of layers are quantised", "store it unquantised");
     } else if (!is_global_scale(info.name)) {
       model.tensors.emplace(
-          info.name, tensor_of_gguf(info, contents_.bytes.at(info.name), remarks_.find(info.name), origin_));
+          info.name, tensor_of_gguf(info, contents_.bytes.at(info.name), find_remark(info.name), origin_));
     }
   }
   check_complete(model, specs_, origin_);

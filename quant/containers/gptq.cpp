@@ -16,7 +16,6 @@ using data::Json;
 
 const std::vector<std::string> kMarks = {"qweight"};
 const std::vector<std::string> kMembers = {"qweight", "qzeros", "scales", "g_idx"};
-constexpr const char* kConfig = "quantize_config.json";
 
 PackedTensor read_layer(const std::string& module, const Members& members, const GptqClaim& claim) {
   try {
@@ -27,11 +26,11 @@ PackedTensor read_layer(const std::string& module, const Members& members, const
 }
 
 GptqConfig config_of(const ModelFolder& contents, const std::string& origin) {
-  const auto own = contents.configs.find(kConfig);
+  const auto own = contents.configs.find(kGptqConfigFile);
   if (own == contents.configs.end()) {
     return {quantization_config(contents, origin), origin + "/config.json"};
   }
-  const std::string name = origin + "/" + kConfig;
+  const std::string name = origin + "/" + kGptqConfigFile;
   return {Json::parse(own->second, name), name};
 }
 
@@ -55,7 +54,7 @@ ModelFolder make_gptq(const PackedModel& model, const GptqOptions& options, Refu
     }
   }
   const Json config = gptq_config(layers, options.version);
-  contents.configs[kConfig] = config.to_text() + "\n";
+  contents.configs[kGptqConfigFile] = config.to_text() + "\n";
   contents.configs["config.json"] = Json(Json::Object{{"quantization_config", config}}).to_text() + "\n";
   return contents;
 }

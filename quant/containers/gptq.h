@@ -12,6 +12,8 @@
 
 namespace bitlaw::quant {
 
+inline constexpr const char* kGptqConfigFile = "quantize_config.json";
+
 // Layers that have no exact form are added to `refusals`; the result is then of no use.
 ModelFolder make_gptq(const PackedModel& model, const GptqOptions& options, Refusals& refusals);
 

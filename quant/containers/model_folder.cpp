@@ -90,7 +90,7 @@ void write_folder(const fs::path& folder, const ModelFolder& contents, const Pac
 }
 
 data::Json quantization_config(const ModelFolder& contents, const std::string& origin) {
-  const auto found = contents.configs.find("config.json");
+  const auto found = contents.configs.find(kConfigFile);
   if (found != contents.configs.end()) {
     const data::Json config = data::Json::parse(found->second, origin + "/config.json");
     if (const data::Json* quantization = config.find("quantization_config")) {

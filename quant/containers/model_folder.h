@@ -15,6 +15,7 @@
 namespace bitlaw::quant {
 
 inline constexpr const char* kTensorsFile = "model.safetensors";
+inline constexpr const char* kConfigFile = "config.json";
 inline constexpr std::uintmax_t kLargestConfig = 1U << 24;  // bytes
 
 struct ModelFolder {

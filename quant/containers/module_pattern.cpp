@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 
 namespace bitlaw::quant {
 
@@ -30,7 +31,7 @@ class Matcher {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    throw data::InputError("pattern '" + std::string(pattern_) + "': " + what,
+    throw data::InputError("pattern '" + data::printable(pattern_) + "': " + what,
                            "patterns of module names know . * + ? | ( ) ^ $ and \\",
                            "name the modules in the configuration instead");
   }

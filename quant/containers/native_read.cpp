@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "quant/containers/native_reader.h"
+#include "quant/containers/travelling_texts.h"
 
 namespace bitlaw::quant {
 
@@ -110,6 +111,7 @@ PackedModel Reader::read() {
     for (const std::string& module : file_.groups(kActivations)) {
       model_.activations.emplace(module, read_activation(module));
     }
+    check_inputs(model_, file_.path().string());
   } catch (const InputError& error) {  // of a spec or a shape, which do not know the file
     const std::string message = error.what();
     const bool named = message.find(file_.path().string()) != std::string::npos;

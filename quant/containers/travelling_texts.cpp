@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "data/formats/input_error.h"
+#include "data/formats/tensor_name.h"
 #include "quant/containers/restate.h"
 #include "quant/input_plan.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 using data::InputError;
 using data::Json;
+using data::printable;
 
 constexpr const char* kVersion = "1";
 constexpr std::array<std::string_view, 3> kAttributes = {"config", "model_bits", "source"};
@@ -38,9 +40,13 @@ std::map<std::string, QuantSpec> read_specs(const Texts& texts, const std::strin
   }
   for (const auto& [module, spec] : *json.object()) {
     if (spec.text() == nullptr) {
-      fail(origin, key + ": " + module + " is no text", "it is a spec");
+      fail(origin, key + ": " + printable(module) + " is no text", "it is a spec");
     }
-    specs.emplace(module, QuantSpec::parse(*spec.text()));
+    try {
+      specs.emplace(module, QuantSpec::parse(*spec.text()));
+    } catch (const InputError& error) {
+      throw InputError(origin + ": " + key + ": " + printable(module) + ": " + error.what());
+    }
   }
   return specs;
 }
@@ -86,7 +92,7 @@ TravellingSpecs read_travelling_texts(const Texts& texts, const std::string& ori
     return specs;
   }
   if (version->second != kVersion) {
-    fail(origin, key_of("version") + " is '" + version->second + "'",
+    fail(origin, key_of("version") + " is '" + printable(version->second) + "'",
          std::string("this program reads version ") + kVersion);
   }
   specs.present = true;
@@ -104,12 +110,33 @@ std::map<std::string, PackedInput> dynamic_inputs(const TravellingSpecs& specs, 
   std::map<std::string, PackedInput> inputs;
   for (const auto& [module, spec] : specs.activations) {
     if (is_static(spec)) {
-      fail(origin, "the input of " + module + " is " + spec.to_string() + ", without a scale",
+      fail(origin, "the input of " + printable(module) + " is " + spec.to_string() + ", without a scale",
            "the container holds no scales of inputs");
     }
-    inputs.emplace(module, spec);
+    try {
+      check_packed(inputs.emplace(module, spec).first->second);
+    } catch (const InputError& error) {
+      throw InputError(origin + ": the input of " + printable(module) + ": " + error.what());
+    }
   }
   return inputs;
+}
+
+void check_inputs(const PackedModel& model, const std::string& origin) {
+  for (const auto& [module, input] : model.activations) {
+    const auto weight = model.weights.find(module);
+    if (weight == model.weights.end()) {
+      fail(origin, "the input of " + printable(module) + " is quantised, but the layer holds no codes",
+           "inputs belong to quantised layers");
+    }
+    const QuantSpecFields& fields = input.spec.fields();
+    if (fields.strategy == Strategy::group && weight->second.in_features % fields.group_size != 0) {
+      fail(origin,
+           "the input of " + printable(module) + " is " + input.spec.to_string() + ", and the layer has " +
+               std::to_string(weight->second.in_features) + " inputs",
+           "every group of a token has one scale");
+    }
+  }
 }
 
 void refuse_static_input(const PackedModel& model, const std::string& module) {
@@ -142,9 +169,10 @@ PackedTensor at_home(PackedTensor natural, const TravellingSpecs& specs, const s
 void check_complete(const PackedModel& model, const TravellingSpecs& specs, const std::string& origin) {
   for (const auto& [module, spec] : specs.weights) {
     if (model.weights.count(module) == 0) {
-      fail(origin, "layer " + module + " is missing", key_of("weights") + " names it");
+      fail(origin, "layer " + printable(module) + " is missing", key_of("weights") + " names it");
     }
   }
+  check_inputs(model, origin);
 }
 
 }  // namespace bitlaw::quant

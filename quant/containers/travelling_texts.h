@@ -45,13 +45,17 @@ std::map<std::string, PackedInput> dynamic_inputs(const TravellingSpecs& specs, 
 // NoExactForm (restate.h) when the input of the layer has a static scale.
 void refuse_static_input(const PackedModel& model, const std::string& module);
 
+// Inputs belong to layers that hold weights, and groups of inputs divide those of the layer: InputError.
+void check_inputs(const PackedModel& model, const std::string& origin);
+
 data::Json specs_json(const std::map<std::string, QuantSpec>& specs);
 
 // `natural` under the spec that travelled with it, if any. InputError when the two contradict each other.
 PackedTensor at_home(PackedTensor natural, const TravellingSpecs& specs, const std::string& module,
                      std::span<const std::int8_t> zero_points = {});
 
-// Every weight that the texts name is in the model: InputError if not.
+// Every weight that the texts name is in the model, and its inputs fit its weights (check_inputs): InputError
+// if not.
 void check_complete(const PackedModel& model, const TravellingSpecs& specs, const std::string& origin);
 
 }  // namespace bitlaw::quant

@@ -7,9 +7,13 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "data/formats/input_error.h"
+#include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
+#include "trainer/agreement.h"
+#include "trainer/comm/thread_group.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -59,6 +63,23 @@ TEST_F(RunFolder, TheFinishedMarkSurvivesARoundTrip) {
 TEST_F(RunFolder, AFolderThatCannotBeMadeIsTheSitesMistake) {
   std::ofstream(config_.run.dir) << "a file where the folder should be";
   EXPECT_THROW(claim_run_folder(config_, "a: 1\n", 1, lock_), data::InputError);
+}
+
+// Only rank 0 touches the folder; nobody waits for it in vain, or is told to run again.
+TEST_F(RunFolder, WhatRank0CannotWriteIsSaidOnEveryRank) {
+  std::ofstream(config_.run.dir) << "a file where the folder should be";
+  std::vector<std::string> messages(3);
+  trainer::run_thread_group(3, [&](trainer::Collective& collective) {
+    RunLock lock;
+    messages[static_cast<std::size_t>(collective.rank())] =
+        test::message_of([&] { claim_for_ranks(config_, "a: 1\n", collective, lock); });
+  });
+  EXPECT_THAT(messages, testing::Each(testing::HasSubstr("run.dir: ")));
+  trainer::run_thread_group(3, [&](trainer::Collective& collective) {
+    int runs = 0;
+    trainer::on_rank_0([&] { ++runs; }, collective);
+    EXPECT_EQ(runs, collective.rank() == 0 ? 1 : 0);
+  });
 }
 
 }  // namespace

@@ -217,7 +217,12 @@ def convert(pipeline):
     pipeline.run(0, "export", "runs/tiny-w3-topkld", "--out", "exported", "--format", "compressed-tensors")
     check((pipeline.folder / "exported/model.safetensors").read_bytes() ==
           (pipeline.folder / "there/compressed-tensors/model.safetensors").read_bytes(), "export and convert differ")
-    pipeline.run(0, "export", "runs/tiny-w2-topkld", "--out", "exported", "--format", "gptq", expected=2)  # a half grid
+    pipeline.run(0, "export", "runs/tiny-w2-topkld", "--out", "half", "--format", "gptq", expected=2)  # a half grid
+    # Another run, another format: what lies there stays.
+    for name, kind in (("tiny-w2-topkld", "compressed-tensors"), ("tiny-w3-topkld", "native")):
+        pipeline.run(0, "export", f"runs/{name}", "--out", "exported", "--format", kind, expected=2)
+    pipeline.run(0, "export", "runs/tiny-w3-topkld", "--out", "exported", "--format", "compressed-tensors")
+    pipeline.run(0, "convert", "exported", "--to", "native", "--out", "exported", expected=2)
 
 
 def compare(figures):

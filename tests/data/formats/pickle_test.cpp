@@ -202,6 +202,7 @@ TEST(PickleHostile, GrowthIsBounded) {
   EXPECT_THAT(refusal("N" + std::string(kMostPickleNodes + 2, '\x94') + "."), HasSubstr("or too many"));
   EXPECT_THAT(refusal(std::string(kLargestPickle, 'N')), HasSubstr("are the most"));
   EXPECT_THAT(refusal(std::string(9'000'000, 'N')), HasSubstr("items in its containers"));
+  EXPECT_THAT(refusal(std::string(70'000, '(')), HasSubstr("more than 65536 containers are open"));
   // Deep nesting costs no stack.
   EXPECT_EQ(refusal("N" + std::string(1'000'000, '\x85') + "."), "");
 }

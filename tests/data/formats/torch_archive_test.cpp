@@ -244,6 +244,35 @@ TEST(TorchHostile, NamesAndNesting) {
   EXPECT_EQ(refusal(archive_of("N" + std::string(32, '\x85'))), "");
 }
 
+// Tensors of 64 extents and 64 strides, each there once and used `times` times, by `lists` lists of the same.
+std::string used_again(int tensors, int times) {
+  const std::vector<std::int64_t> ones(64, 1), zeros(64, 0);
+  std::string list = "](";
+  for (int i = 0; i < tensors; ++i) {
+    list += tensor({0, ones, zeros});
+  }
+  list += std::string("eq\0", 3);
+  std::string lists = "](";
+  for (int i = 0; i < times; ++i) {
+    lists += std::string("h\0", 2);
+  }
+  return dict(text("a") + list + text("b") + lists + "e");
+}
+
+TEST(TorchHostile, TablesAreBoundedByThePickle) {
+  EXPECT_EQ(refusal(archive_of(used_again(4, 8))), "");  // shared modules
+  EXPECT_THAT(refusal(archive_of(used_again(4, 40))), HasSubstr("tables of extents more than 16 times"));
+  // One long name of a storage, in every tensor.
+  const std::string name(60000, 's');
+  std::string many;
+  for (int i = 0; i < 1200; ++i) {
+    many += text("w" + std::to_string(i)) +
+            (i == 0 ? tensor({}, storage(6, "torch\nFloatStorage", name)) + "q\1" : "h\1");
+  }
+  EXPECT_THAT(refusal(archive_of(dict(many), {{"m/data/" + name, std::string(24, 's')}})),
+              HasSubstr("the names of all have more than"));
+}
+
 TEST(TorchHostile, Archives) {
   const std::string good = dict(text("w") + tensor({}));
   EXPECT_THAT(refusal(archive_of(good, {{"m/byteorder", "big"}})), HasSubstr("in byte order 'big'"));

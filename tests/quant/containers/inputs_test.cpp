@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <map>
 #include <sstream>
 #include <string>
@@ -11,7 +10,7 @@
 #include "data/formats/tensor_file.h"
 #include "quant/containers/compressed_tensors.h"
 #include "quant/containers/container.h"
-#include "tests/quant/containers/sample_weights.h"
+#include "tests/quant/containers/sample_inputs.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 
@@ -23,20 +22,9 @@ using data::TensorFile;
 using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
-
-PackedInput input_of(const std::string& spec, float scale = 0.0F, std::optional<float> zero_point = {}) {
-  return {QuantSpec::parse(spec), scale > 0.0F ? std::optional(scale) : std::nullopt, zero_point};
-}
-
-PackedModel model_of(const std::vector<PackedInput>& inputs) {
-  PackedModel model;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const std::string module = "blocks." + std::to_string(i) + ".fc1";
-    model.weights.emplace(module, tests::sample_weight("int4.g64.sym", 64, 256));
-    model.activations.emplace(module, inputs[i]);
-  }
-  return model;
-}
+using tests::compressed_folder;
+using tests::input_of;
+using tests::model_of;
 
 PackedModel there_and_back(const PackedModel& model, Container container) {
   test::TemporaryFolder folder;
@@ -112,68 +100,6 @@ TEST(InputFiles, WhatDoesNotFitTogetherIsNotWritten) {
   EXPECT_THAT(refusal(input_of("int8.channel.sym")), HasSubstr("belong to weights"));
 }
 
-// A native file of one static input, changed.
-std::string native_message(std::int64_t version, const std::string& drop,
-                           const std::function<void(TensorFile&)>& add) {
-  test::TemporaryFolder folder;
-  write_native(folder / "whole.h5", model_of({input_of("int8.tensor.asym", 0.5F, -3.0F)}));
-  const TensorFile whole = TensorFile::open(folder / "whole.h5");
-  TensorFile file = TensorFile::create(folder / "changed.h5");
-  for (const std::string& name : whole.names()) {
-    if (name != drop) {
-      std::vector<std::byte> bytes(whole.info(name).byte_count());
-      whole.read(name, bytes);
-      file.put(name, whole.info(name).dtype, whole.info(name).shape, bytes);
-    }
-  }
-  file.put_group("tensors");
-  file.put_group("activations/blocks.0.fc1");
-  for (const std::string group : {"", "weights/blocks.0.fc1", "activations/blocks.0.fc1"}) {
-    for (const std::string& key : whole.attribute_keys(group)) {
-      if (key == "version") {
-        file.put_integer("", key, version);
-      } else if (key == "shape") {
-        file.put_integers(group, key, whole.integers(group, key));
-      } else if (whole.has_text(group, key)) {
-        file.put_text(group, key, whole.text(group, key));
-      } else {
-        file.put_integer(group, key, whole.integer(group, key));
-      }
-    }
-  }
-  add(file);
-  file.commit();
-  return message_of([&] { read_native(folder / "changed.h5"); });
-}
-
-void put(TensorFile& file, const std::string& name, DType type, std::vector<std::byte> bytes) {
-  file.put("activations/blocks.0.fc1/" + name, type, std::vector<std::int64_t>{1}, bytes);
-}
-
-TEST(InputFiles, HostileNativeInputsAreRefused) {
-  const std::string group = "activations/blocks.0.fc1/";
-  const auto nothing = [](TensorFile&) {};
-  const std::vector<std::byte> zero2(2), zero4(4);
-  EXPECT_EQ(native_message(3, "", nothing), "");
-  EXPECT_THAT(native_message(2, "", nothing), HasSubstr("format version 2 does not define it"));
-  EXPECT_THAT(native_message(2, group + "scale", [&](TensorFile&) {}),
-              HasSubstr("format version 2 does not define it"));
-  EXPECT_THAT(native_message(4, "", nothing), HasSubstr("versions 1 to 3"));
-  EXPECT_THAT(native_message(3, group + "scale", nothing), HasSubstr("has no scale"));
-  EXPECT_THAT(native_message(3, group + "zero_point", nothing), HasSubstr("has no zero point"));
-  EXPECT_THAT(
-      native_message(3, group + "scale", [&](TensorFile& f) { put(f, "scale", DType::float16, zero2); }),
-      HasSubstr("not positive and finite"));
-  EXPECT_THAT(
-      native_message(3, group + "scale", [&](TensorFile& f) { put(f, "scale", DType::float32, zero4); }),
-      HasSubstr("is float32"));
-  EXPECT_THAT(native_message(3, group + "zero_point",
-                             [&](TensorFile& f) { put(f, "zero_point", DType::int32, zero4); }),
-              HasSubstr("instead of int8"));
-  EXPECT_THAT(native_message(3, "", [&](TensorFile& f) { put(f, "codes", DType::int32, zero4); }),
-              HasSubstr("does not define it"));
-}
-
 TEST(InputFiles, OthersRefuseStaticScalesAndNameWhatHoldsThem) {
   test::TemporaryFolder folder;
   const PackedModel model = model_of({input_of("int8.tensor.sym", 0.5F)});
@@ -196,13 +122,6 @@ TEST(InputFiles, OthersRefuseStaticScalesAndNameWhatHoldsThem) {
   EXPECT_THAT(compressed("e3m2.tensor.sym", 0.5F, {}), HasSubstr("MXFP8 (e4m3)"));
   EXPECT_THAT(compressed("int8.g32.sym.e8m0", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));
   EXPECT_THAT(compressed("e2m1.g16.sym", 0.0F, {}), HasSubstr("MXFP8 (e4m3)"));
-}
-
-ModelFolder compressed_folder(const PackedInput& input) {
-  Refusals refusals;
-  ModelFolder contents = make_compressed_tensors(model_of({input}), WordLayout::dense, false, refusals);
-  EXPECT_TRUE(refusals.empty());
-  return contents;
 }
 
 // The members of "input_activations", as texts without quotes.
@@ -260,57 +179,6 @@ TEST(InputFiles, SomebodyElsesInputsAreRead) {
   contents.file.tensors.at("blocks.0.fc1.input_scale").shape.clear();  // a scalar, and a zero point of zeros
   contents.file.tensors["blocks.0.fc1.input_zero_point"] = {DType::float8_e4m3fn, {1}, {std::byte{0}}};
   EXPECT_EQ(read_compressed_tensors(contents, "x").activations.at("blocks.0.fc1").scale, 0.5F);
-}
-
-std::string compressed_message(const PackedInput& input, const std::function<void(ModelFolder&)>& change) {
-  ModelFolder contents = compressed_folder(input);
-  change(contents);
-  return message_of([&] { read_compressed_tensors(contents, "x"); });
-}
-
-TEST(InputFiles, HostileCompressedInputsAreRefused) {
-  const std::string scale = "blocks.0.fc1.input_scale", zero_point = "blocks.0.fc1.input_zero_point";
-  const PackedInput asymmetric = input_of("int8.tensor.asym", 0.5F, -3.0F);
-  const PackedInput symmetric = input_of("int8.tensor.sym", 0.5F);
-  EXPECT_THAT(compressed_message(asymmetric, [&](ModelFolder& m) { m.file.tensors.erase(scale); }),
-              HasSubstr("no tensor input_scale"));
-  EXPECT_THAT(compressed_message(asymmetric, [&](ModelFolder& m) { m.file.tensors.erase(zero_point); }),
-              HasSubstr("no tensor input_zero_point"));
-  EXPECT_THAT(compressed_message(symmetric,
-                                 [&](ModelFolder& m) {
-                                   m.file.tensors[zero_point] = {DType::int8, {1}, {std::byte{3}}};
-                                 }),
-              HasSubstr("is not 0"));
-  EXPECT_THAT(compressed_message(symmetric,
-                                 [&](ModelFolder& m) {
-                                   m.file.tensors[scale] = {DType::float32, {2}, std::vector<std::byte>(8)};
-                                 }),
-              HasSubstr("input_scale"));
-  EXPECT_THAT(compressed_message(input_of("int8.token.sym"),
-                                 [&](ModelFolder& m) {
-                                   m.file.tensors[scale] = {DType::float32, {1}, std::vector<std::byte>(4)};
-                                 }),
-              HasSubstr("tensor input_scale is not known"));
-  const auto says = [](const char* activations) {
-    return [activations](ModelFolder& m) { m.file.metadata["bitlaw.activations"] = activations; };
-  };
-  EXPECT_THAT(compressed_message(symmetric, says("{}")), HasSubstr("does not name it"));
-  EXPECT_THAT(compressed_message(symmetric, says(R"({"blocks.0.fc1": "int8.tensor.asym"})")),
-              HasSubstr("was int8.tensor.asym, but is int8.tensor.sym"));
-  EXPECT_THAT(compressed_message(input_of("e2m1.g32.sym.e8m0"), says(R"({"blocks.0.fc1": "e2m1.g32.sym"})")),
-              HasSubstr("was e2m1.g32.sym, but is e2m1.g32.sym.e8m0"));
-  const auto args = [&](const std::string& from, const std::string& to) {
-    return compressed_message(symmetric, [&](ModelFolder& m) {
-      std::string& config = m.configs.at("config.json");
-      const std::size_t at = config.find("\"input_activations\"");
-      config.replace(config.find(from, at), from.size(), to);
-    });
-  };
-  EXPECT_THAT(args("\"tensor\"", "\"channel\""), HasSubstr("static inputs with strategy 'channel'"));
-  EXPECT_THAT(args("\"dynamic\": false", "\"dynamic\": true"),
-              HasSubstr("dynamic inputs with strategy 'tensor'"));
-  EXPECT_THAT(args("\"dynamic\": false", "\"dynamic\": \"local\""), HasSubstr("dynamic 'local'"));
-  EXPECT_THAT(args("\"tensor\"", "\"tensor_group\""), HasSubstr("strategy 'tensor_group'"));
 }
 
 }  // namespace

@@ -1,0 +1,79 @@
+// What commands may write over: a later state of the same run, and nothing else.
+#include "launch/output_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/quant/containers/sample_weights.h"
+#include "tests/support/message_of.h"
+#include "tests/support/temporary_folder.h"
+#include "trainer/config/run_config.h"
+#include "trainer/config/writer.h"
+
+namespace bitlaw::launch {
+namespace {
+
+using quant::Container;
+using test::message_of;
+using testing::AllOf;
+using testing::HasSubstr;
+
+void write_run(const std::filesystem::path& folder, const std::string& run, Container container) {
+  trainer::RunConfig config;
+  config.run.name = run;
+  quant::PackedModel model;
+  model.weights.emplace("fc1", tests::sample_weight("int4.g64.sym", 64, 128));
+  model.attributes = {{"config", trainer::write_config(config)}, {"source", "{}"}};
+  quant::write_model(folder, model, {container, true});
+}
+
+std::string refusal(const test::TemporaryFolder& folder, Container container, const std::string& run) {
+  return message_of([&] { refuse_another_model(folder.path(), container, run); });
+}
+
+TEST(OutputFolder, ALaterStateOfTheRunReplacesTheEarlierOne) {
+  for (const Container container :
+       {Container::native, Container::compressed_tensors, Container::gptq, Container::awq, Container::gguf}) {
+    test::TemporaryFolder folder;
+    EXPECT_EQ(refusal(folder, container, "mine"), "");
+    write_run(folder.path(), "mine", container);
+    EXPECT_EQ(refusal(folder, container, "mine"), "");
+    EXPECT_THAT(refusal(folder, container, "other"), HasSubstr("is of run mine, not of other"));
+  }
+}
+
+TEST(OutputFolder, FilesOfAnotherContainerAreNotJoined) {
+  test::TemporaryFolder folder;
+  write_run(folder.path(), "mine", Container::gptq);
+  EXPECT_THAT(refusal(folder, Container::awq, "mine"),
+              AllOf(HasSubstr("--out: "), HasSubstr("quantize_config.json is no file of awq")));
+  EXPECT_THAT(refusal(folder, Container::native, "mine"), HasSubstr("is no file of native"));
+  EXPECT_THAT(refusal(folder, Container::gguf, "mine"), HasSubstr("is no file of gguf"));
+}
+
+TEST(OutputFolder, SomebodyElsesModelIsNotReplaced) {
+  test::TemporaryFolder folder;
+  std::ofstream(folder / "config.json") << R"({"architectures": ["X"]})";
+  EXPECT_THAT(refusal(folder, Container::compressed_tensors, "mine"),
+              AllOf(HasSubstr("config.json is of no run that can be read"), HasSubstr("remove the file")));
+  EXPECT_THAT(message_of([&] { refuse_any_model(folder.path()); }), HasSubstr("is there already"));
+}
+
+TEST(OutputFolder, AFolderWithoutAModelIsFree) {
+  test::TemporaryFolder folder;
+  std::ofstream(folder / "notes.txt") << "x";
+  refuse_any_model(folder.path());
+  refuse_any_model(folder / "nowhere");
+  for (const Container container : {Container::native, Container::gguf}) {
+    EXPECT_EQ(refusal(folder, container, "mine"), "");
+  }
+  write_run(folder.path(), "mine", Container::native);
+  EXPECT_THAT(message_of([&] { refuse_any_model(folder.path()); }), HasSubstr("model.h5 is there already"));
+}
+
+}  // namespace
+}  // namespace bitlaw::launch
