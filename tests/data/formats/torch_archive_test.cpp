@@ -266,8 +266,8 @@ TEST(TorchHostile, TablesAreBoundedByThePickle) {
   const std::string name(60000, 's');
   std::string many;
   for (int i = 0; i < 1200; ++i) {
-    many += text("w" + std::to_string(i)) +
-            (i == 0 ? tensor({}, storage(6, "torch\nFloatStorage", name)) + "q\1" : "h\1");
+    many.append(text(std::string("w").append(std::to_string(i))));
+    many.append(i == 0 ? tensor({}, storage(6, "torch\nFloatStorage", name)).append("q\1") : "h\1");
   }
   EXPECT_THAT(refusal(archive_of(dict(many), {{"m/data/" + name, std::string(24, 's')}})),
               HasSubstr("the names of all have more than"));

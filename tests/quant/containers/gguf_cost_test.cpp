@@ -13,8 +13,8 @@ namespace {
 GgufContents many(int count) {
   GgufContents contents;
   for (int i = 0; i < count; ++i) {
-    const std::string module = "m" + std::to_string(i);
-    contents.header.values.emplace_back("k" + module, std::uint8_t{0});
+    const std::string module = std::string("m").append(std::to_string(i));
+    contents.header.values.emplace_back(std::string("k").append(module), std::uint8_t{0});
     contents.header.tensors.push_back({module + ".weight", data::GgmlType::q4_0, {32, 1}, 0, 18});
     contents.bytes.emplace(module + ".weight", std::vector<std::byte>(18));
     contents.header.tensors.push_back({module + ".scale", data::GgmlType::f32, {1}, 0, 4});
