@@ -68,7 +68,7 @@ std::array<std::shared_ptr<Var>, 2> calibrated(const QuantConfig& config, double
     run.reduce = [&, rank](const quant::Statistics& mine) {
       quant::Statistics all = ranks.merged(rank, mine);
       for (auto& [name, entry] : all.entries()) {
-        if (rank == 1 && name.ends_with("gram")) {
+        if (rank == 1 && name.ends_with("/gram")) {
           const at::Tensor off =
               error * entry.value.diagonal().mean() * at::ones({entry.value.size(0)}, at::kDouble);
           entry.value = entry.value + off.diag();

@@ -109,9 +109,8 @@ TEST(ContainerModel, RefusalNamesLayerReasonAndWhatHoldsIt) {
               AllOf(HasSubstr("layer blocks.0.fc1 (int2h.g64.sym) has no exact form in gptq"),
                     HasSubstr("lie between the integers"), HasSubstr("use format gptq with --widen")));
   EXPECT_THAT(refusal("int5.g64.sym", Container::awq), HasSubstr("use format compressed-tensors, which"));
-  EXPECT_THAT(
-      refusal("int4.g64.sym.float32", Container::gptq),
-      AllOf(HasSubstr("is not exact in float16"), HasSubstr("use format compressed-tensors, which")));
+  EXPECT_THAT(refusal("int4.g64.sym.float32", Container::gptq),
+              AllOf(HasSubstr("is not exact in float16"), HasSubstr("use format compressed-tensors, which")));
   EXPECT_THAT(refusal("nf4.g64.sym", Container::gguf), HasSubstr("use format native"));
   EXPECT_THAT(refusal("int4.g64.asym", Container::gguf), HasSubstr("use format gguf with --widen"));
   EXPECT_TRUE(folder.is_empty());
