@@ -108,9 +108,11 @@ TEST(CalibrationRanks, ShareTheLayersThatNeedNoSamples) {
   const auto alone = lively_var(lively_shape());
   quant::prepare(*alone, config, quant::ScaleInit::from_weights);
   const auto expected = quantise_weights(*alone, config);
+  // Made before the threads, which would share one generator of random numbers.
+  const std::array<std::shared_ptr<Var>, 2> models = {lively_var(lively_shape()), lively_var(lively_shape())};
   TwoRanks ranks;
   TwoRanks::run([&](int rank) {
-    const auto model = lively_var(lively_shape());
+    const std::shared_ptr<Var>& model = models.at(static_cast<std::size_t>(rank));
     quant::prepare(*model, config, quant::ScaleInit::from_weights);
     const auto layers = quantise_weights(*model, config, ranks.group(rank));
     EXPECT_EQ(layers.size(), expected.size());
