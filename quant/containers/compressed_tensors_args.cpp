@@ -214,7 +214,7 @@ QuantSpec compressed_input_spec(const Json& args, const std::string& origin) {
   if (members.text("scale_dtype", "") == "torch.uint8") {
     fields.scale_dtype = ScaleType::e8m0;
   }
-  const QuantSpec spec = spec_of(fields, origin);
+  QuantSpec spec = spec_of(fields, origin);
   try {
     check_input_fields(spec.fields());
   } catch (const data::InputError& error) {
