@@ -12,6 +12,7 @@
 #include "quant/affine.h"
 #include "quant/float_format.h"
 #include "quant/quantizer.h"
+#include "tests/quant/input_quantizers.h"
 #include "tests/quant/tensors.h"
 #include "tests/support/message_of.h"
 
@@ -22,32 +23,6 @@ using test::message_of;
 using testing::HasSubstr;
 
 constexpr std::int64_t kFeatures = 37;
-
-InputPlan plan_of(const std::string& spec, InputMethod method = InputMethod::fixed) {
-  return {QuantSpec::parse(spec), method, {ObserverKind::minmax, 99.99}};
-}
-
-// Observed on x, by its extremes.
-InputQuantizer observed(const std::string& spec, InputMethod method, const at::Tensor& x) {
-  InputQuantizer quantizer(plan_of(spec, method));
-  Statistics seen;
-  observe(quantizer.plan().observer, "fc1", x, seen);
-  quantizer.adopt("fc1", seen);
-  return quantizer;
-}
-
-at::Tensor& parameter(InputQuantizer& quantizer, const char* name) {
-  return quantizer.named_parameters()[name];
-}
-
-float scalar(const at::Tensor& x) {
-  return x.detach().item<float>();
-}
-
-void set(InputQuantizer& quantizer, const char* name, float value) {
-  const at::NoGradGuard no_grad;
-  parameter(quantizer, name).fill_(value);
-}
 
 float reference_value(float x, const InputQuantizer& quantizer) {
   const QuantSpec& spec = quantizer.spec();
@@ -61,22 +36,6 @@ float reference_value(float x, const InputQuantizer& quantizer) {
       std::min(std::max(rounded, static_cast<float>(spec.q_min())), static_cast<float>(spec.q_max()));
   return (q + (offset - grid.zero_point)) * grid.scale;
 }
-
-struct Case {
-  const char* spec;
-  InputMethod method;
-};
-const std::vector<Case> kCases = {{"int8.tensor.sym", InputMethod::fixed},
-                                  {"int4.tensor.asym.float32", InputMethod::fixed},
-                                  {"int3h.tensor.sym.bfloat16", InputMethod::fixed},
-                                  {"e4m3.tensor.sym", InputMethod::fixed},
-                                  {"int4.tensor.sym", InputMethod::lsq},
-                                  {"int4.tensor.asym", InputMethod::lsq},
-                                  {"e2m1.tensor.sym.float32", InputMethod::lsq},
-                                  {"int4.tensor.asym", InputMethod::lsq_plus},
-                                  {"int3.tensor.asym.float32.zp_float16", InputMethod::lsq_plus},
-                                  {"int4.tensor.sym", InputMethod::pact},
-                                  {"int8.tensor.sym.float32", InputMethod::pact}};
 
 // Three quarters of the observed range, so that there is an outside, and parameters that are not round.
 void shift(InputQuantizer& quantizer) {
@@ -255,111 +214,6 @@ TEST(InputQuantizer, BFloat16GradientsAreThoseOfTheRoundedInput) {
     quantizer.forward(wide).backward(grad.to(at::kFloat));
     EXPECT_TRUE(same_bits(x.grad(), wide.grad().to(at::kBFloat16)));
     EXPECT_TRUE(same_bits(found, parameter(quantizer, name).grad()));
-  }
-}
-
-TEST(InputQuantizer, ObservedScalesBecomeTheParameters) {
-  const at::Tensor x = at::tensor({-1.0F, 0.25F, 4.0F}).view({1, 3});
-  const StaticScale symmetric = [&] {
-    Statistics seen;
-    observe({ObserverKind::minmax}, "a", x, seen);
-    return static_scale({ObserverKind::minmax}, "a", seen, QuantSpec::parse("int8.tensor.sym"));
-  }();
-  for (const InputMethod method : {InputMethod::fixed, InputMethod::lsq, InputMethod::pact}) {
-    EXPECT_EQ(observed("int8.tensor.sym", method, x).grid().scale, symmetric.scale);
-  }
-  for (const InputMethod method : {InputMethod::fixed, InputMethod::lsq, InputMethod::lsq_plus}) {
-    const InputGrid grid = observed("int4.tensor.asym", method, x).grid();
-    EXPECT_EQ(grid.zero_point, -5.0F);  // -8 + 1 / (5 / 15)
-    EXPECT_EQ(grid.scale, round_to(5.0F / 15, ScaleType::float16));
-  }
-  EXPECT_THAT(message_of([&] { observed("int4.tensor.asym", InputMethod::pact, x); }),
-              HasSubstr("the input of fc1 has negative values"));
-  const InputGrid positive = observed("int4.tensor.asym", InputMethod::pact, x.abs()).grid();
-  EXPECT_EQ(positive.zero_point, -8.0F);
-}
-
-TEST(InputQuantizer, NamesOfState) {
-  const auto names = [](const std::string& spec, InputMethod method) {
-    InputQuantizer quantizer(plan_of(spec, method));
-    std::vector<std::string> found = quantizer.named_parameters().keys();
-    for (const std::string& name : quantizer.named_buffers().keys()) found.push_back(name);
-    return found;
-  };
-  using testing::ElementsAre;
-  EXPECT_THAT(names("int8.tensor.sym", InputMethod::fixed), ElementsAre("scale"));
-  EXPECT_THAT(names("int8.tensor.asym", InputMethod::fixed), ElementsAre("scale", "zero_point"));
-  EXPECT_THAT(names("int8.tensor.asym", InputMethod::lsq), ElementsAre("log_scale", "zero_point"));
-  EXPECT_THAT(names("int8.tensor.asym", InputMethod::lsq_plus), ElementsAre("log_scale", "offset"));
-  EXPECT_THAT(names("int8.tensor.sym", InputMethod::pact), ElementsAre("alpha"));
-  EXPECT_THAT(names("int8.tensor.asym", InputMethod::pact), ElementsAre("alpha"));
-  EXPECT_THAT(names("int8.token.sym", InputMethod::fixed), ElementsAre());
-}
-
-TEST(InputQuantizer, AnUnknownScaleIsNeverUsed) {
-  const at::Tensor x = normal_tensor({2, 4}, 37);
-  for (const Case& item : kCases) {
-    InputQuantizer quantizer(plan_of(item.spec, item.method));
-    EXPECT_THROW(quantizer.forward(x), std::logic_error) << item.spec;
-    EXPECT_THROW(quantizer.pack(), std::logic_error) << item.spec;
-  }
-}
-
-TEST(InputQuantizer, AClippingValueBelowZeroKeepsTheSmallestScale) {
-  InputQuantizer quantizer(plan_of("int8.tensor.sym", InputMethod::pact));
-  set(quantizer, "alpha", -3.0F);
-  EXPECT_EQ(quantizer.grid().scale, 0x1p-14F);
-}
-
-TEST(InputQuantizer, OffsetsBeyondTheirTypeAreClamped) {
-  InputQuantizer quantizer(plan_of("int4.tensor.asym", InputMethod::lsq_plus));
-  set(quantizer, "log_scale", 0.0F);
-  set(quantizer, "offset", 100.0F);
-  EXPECT_EQ(quantizer.grid().zero_point, -8.0F);
-  InputQuantizer real(plan_of("int4.tensor.asym.float16.zp_float16", InputMethod::lsq_plus));
-  set(real, "log_scale", 0.0F);
-  set(real, "offset", 1.1F);
-  EXPECT_EQ(real.grid().zero_point, round_to(-1.1F, ScaleType::float16));
-}
-
-TEST(GroupsOfInputs, AreRowsOfTheirOwn) {
-  const at::Tensor x = normal_tensor({3, 5, 96}, 38);
-  for (const std::string spec : {"int8.g32.sym", "int4.g16.asym", "e4m3.g48.sym", "e2m1.g32.sym.e8m0",
-                                 "e2m3.g32.sym.e8m0", "e4m3.g32.sym.e8m0", "int8.g32.sym.e8m0"}) {
-    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-      const at::Tensor input = x.to(type);
-      const at::Tensor flat = input.to(at::kFloat).view({15, 96});
-      Quantizer weights(QuantSpec::parse(spec), Method::ste, 15, 96);
-      weights.initialise(flat, ScaleSearch::absmax);
-      EXPECT_TRUE(same_bits(InputQuantizer(plan_of(spec)).forward(input),
-                            weights.forward(flat, type).view(x.sizes())))
-          << spec;
-    }
-  }
-}
-
-TEST(GroupsOfInputs, PassTheGradientButWhereBlocksSaturate) {
-  const at::Tensor grad = normal_tensor({4, 64}, 40);
-  for (const std::string spec : {"int8.g32.sym", "e2m1.g32.sym.e8m0", "int8.g32.sym.e8m0"}) {
-    const at::Tensor x = normal_tensor({4, 64}, 39).requires_grad_();
-    InputQuantizer(plan_of(spec)).forward(x).backward(grad);
-    Quantizer weights(QuantSpec::parse(spec), Method::ste, 4, 64);
-    weights.initialise(x.detach(), ScaleSearch::absmax);
-    const at::Tensor w = x.detach().clone().requires_grad_();
-    weights.forward(w).backward(grad);
-    const bool mx = spec.find("e8m0") != std::string::npos;
-    EXPECT_TRUE(same_bits(x.grad(), mx ? w.grad() : grad)) << spec;
-    EXPECT_EQ(x.grad().eq(0.0).any().item<bool>(), spec == "e2m1.g32.sym.e8m0") << spec;
-  }
-}
-
-TEST(GroupsOfInputs, AGroupWithAnInfinityIsNaNAndTheOthersAreNot) {
-  for (const std::string spec : {"int8.g32.sym", "e2m1.g32.sym.e8m0", "int8.g32.sym.e8m0"}) {
-    at::Tensor x = normal_tensor({1, 64}, 41);
-    x[0][40] = std::numeric_limits<float>::infinity();
-    const at::Tensor y = InputQuantizer(plan_of(spec)).forward(x);
-    EXPECT_TRUE(at::isfinite(y.narrow(1, 0, 32)).all().item<bool>()) << spec;
-    EXPECT_TRUE(at::isnan(y.narrow(1, 32, 32)).all().item<bool>()) << spec;
   }
 }
 
