@@ -68,10 +68,11 @@ std::string gnuplot_script(const Plot& plot, const std::filesystem::path& pictur
       }
     }
     text += "END\n";
-    curves +=
-        fmt::format("{}$series{} using 1:2 with {} title {}", i == 0 ? "plot " : ", \\\n     ", i,
-                    series.mark == PlotMark::line ? "lines linewidth 2" : "points pointtype 7 pointsize 1.5",
-                    quoted(series.title));
+    curves += fmt::format("{}$series{} using 1:2 with {} title {}", i == 0 ? "plot " : ", \\\n     ", i,
+                          series.mark == PlotMark::line ? std::string("lines linewidth 2")
+                                                        : fmt::format("points pointtype {} pointsize 2",
+                                                                      2 * i + 5),  // another shape for each
+                          quoted(series.title));
   }
   return text + curves + "\n";
 }

@@ -146,7 +146,7 @@ def check_compressed(samples, container, report):
 SUITES = {
     (): (NUMPY_PACKAGES, ["gptq", "gptq-v2", "awq", "gguf"]),
     ("--torch",): (TORCH_PACKAGES + ["compressed-tensors==0.20.*"], ["compressed-tensors"]),
-    ("--torch-old",): (TORCH_PACKAGES + ["compressed-tensors==0.17.*"], ["compressed-tensors-0.17"]),
+    ("--torch-old",): (TORCH_PACKAGES + ["compressed-tensors==0.17.*", "psutil"], ["compressed-tensors-0.17"]),
 }
 
 
