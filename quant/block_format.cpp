@@ -76,6 +76,11 @@ float top_level(const QuantSpec& spec) {
   return 1.0F;
 }
 
+double largest_level(const QuantSpec& spec) {
+  return spec.fields().type == NumberType::integer ? static_cast<double>(spec.q_max())
+                                                   : static_cast<double>(top_level(spec));
+}
+
 float global_scale_of_amax(float amax, const QuantSpec& spec) {
   if (amax == 0.0F) {
     return 1.0F;

@@ -32,5 +32,7 @@ float e8m0_value(std::uint8_t byte);  // NaN for 255
 float global_scale_of_amax(float amax, const QuantSpec& spec);
 // The level that amax is mapped to by scale_search: absmax: 7.5 for int4, 6 for e2m1, 1 for nf4.
 float top_level(const QuantSpec& spec);
+// LSQ's Q_P: q_max of integers, the largest number of the other formats.
+double largest_level(const QuantSpec& spec);
 
 }  // namespace bitlaw::quant

@@ -1,6 +1,6 @@
 #include "quant/fake_quant_function.h"
 
-#include <ATen/Parallel.h>
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "quant/kernels/fake_quant.h"
 #include "quant/methods/method_plan.h"
 #include "quant/pack.h"
+#include "quant/row_tasks.h"
 #include "quant/scale_search.h"
 
 namespace bitlaw::quant {
@@ -22,16 +23,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr std::int64_t kElementsPerTask = 1 << 15;
-
-template <class Body>
-void for_rows(std::int64_t rows, std::int64_t width, const Body& body) {
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(1, width));
-  at::parallel_for(0, rows, grain, [&](std::int64_t first, std::int64_t last) {
-    body(RowRange{first, last});
-  });
-}
 
 FakeQuantPlan plan_of(const QuantSpec& spec, const FakeQuantInputs& inputs) {
   FakeQuantPlan plan = fake_quant_plan(spec, inputs.weight.size(1));
@@ -119,12 +110,6 @@ at::Tensor sum_shared_rows(const at::Tensor& row_sums, std::int64_t scale_rows) 
     into[i] = static_cast<float>(sum);
   }
   return sums;
-}
-
-// The largest level: q_max, or the largest number of the format.
-double largest_level(const QuantSpec& spec) {
-  return spec.fields().type == NumberType::integer ? static_cast<double>(spec.q_max())
-                                                   : static_cast<double>(top_level(spec));
 }
 
 // LSQ's g = 1 / sqrt(n q_max), n the weights that share one of `scales` scales.

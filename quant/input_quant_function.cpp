@@ -1,7 +1,6 @@
 #include "quant/input_quant_function.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "quant/block_format.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/learned_scale.h"
+#include "quant/row_tasks.h"
 
 namespace bitlaw::quant {
 
@@ -21,17 +21,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr std::int64_t kElementsPerTask = 1 << 15;
-
-template <class Body>
-void for_rows(const at::Tensor& matrix, const Body& body) {
-  const std::int64_t width = std::max<std::int64_t>(1, matrix.size(1));
-  at::parallel_for(0, matrix.size(0), std::max<std::int64_t>(1, kElementsPerTask / width),
-                   [&](std::int64_t first, std::int64_t last) {
-                     body(RowRange{first, last});
-                   });
-}
 
 // A plan with the scale that it points to.
 class Plan {
@@ -70,10 +59,12 @@ at::Tensor values(const at::Tensor& x, const QuantSpec& spec, const InputGrid& g
   const auto* from = matrix.const_data_ptr<float>();
   if (x.scalar_type() == at::kBFloat16) {
     auto* into = static_cast<std::uint16_t*>(out.mutable_data_ptr());
-    for_rows(matrix, [&](RowRange rows) { fake_quantise(plan.get(), from, into, rows); });
+    for_rows(matrix.size(0), matrix.size(1),
+             [&](RowRange rows) { fake_quantise(plan.get(), from, into, rows); });
   } else {
     auto* into = out.mutable_data_ptr<float>();
-    for_rows(matrix, [&](RowRange rows) { fake_quantise(plan.get(), from, into, rows); });
+    for_rows(matrix.size(0), matrix.size(1),
+             [&](RowRange rows) { fake_quantise(plan.get(), from, into, rows); });
   }
   return out.view(x.sizes());
 }
@@ -105,7 +96,7 @@ InputGradients scale_gradients(const at::Tensor& x, const at::Tensor& grad, cons
   auto* dx = result.x.mutable_data_ptr<float>();
   auto* of_scale = of_rows.mutable_data_ptr<float>();
   RowSums outside(x.size(0));
-  for_rows(x, [&](RowRange rows) {
+  for_rows(x.size(0), x.size(1), [&](RowRange rows) {
     fake_quant_backward(
         plan.get(), FakeQuantGradients<float>{x.const_data_ptr<float>(), dy, dx, of_scale, nullptr}, rows);
     for (std::int64_t row = rows.first; row < rows.last; ++row) {
@@ -142,7 +133,7 @@ InputGradients clip_gradients(const at::Tensor& x, const at::Tensor& grad, const
   auto* dx = result.x.mutable_data_ptr<float>();
   const bool lower_end_moves = ends.lower_slope != 0.0F;
   RowSums sums(x.size(0));
-  for_rows(x, [&](RowRange rows) {
+  for_rows(x.size(0), x.size(1), [&](RowRange rows) {
     for (std::int64_t row = rows.first; row < rows.last; ++row) {
       double sum = 0.0;
       for (std::int64_t i = row * x.size(1); i < (row + 1) * x.size(1); ++i) {
@@ -156,11 +147,6 @@ InputGradients clip_gradients(const at::Tensor& x, const at::Tensor& grad, const
   });
   result.alpha = sums.total();
   return result;
-}
-
-double largest_level(const QuantSpec& spec) {
-  return spec.fields().type == NumberType::integer ? static_cast<double>(spec.q_max())
-                                                   : static_cast<double>(top_level(spec));
 }
 
 at::Tensor scalar(double value) {

@@ -1,6 +1,5 @@
 // Dynamic fake quantisation of activations: each row, or each group of a row, by its own scale.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "quant/fake_quant_function.h"
 #include "quant/float_format.h"
 #include "quant/kernels/token_quant.h"
+#include "quant/row_tasks.h"
 
 namespace bitlaw::quant {
 
@@ -19,21 +19,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kElementsPerTask = 1 << 15;
-
 // [rows, elements that share a scale]
 at::Tensor as_rows(const at::Tensor& x, const QuantSpec& spec) {
   const std::int64_t width = spec.group_width(x.size(-1));
   return x.contiguous().view({width == 0 ? 0 : x.numel() / width, width});
-}
-
-template <class Body>
-void for_rows(const at::Tensor& rows, const Body& body) {
-  const std::int64_t width = std::max<std::int64_t>(1, rows.size(1));
-  at::parallel_for(0, rows.size(0), std::max<std::int64_t>(1, kElementsPerTask / width),
-                   [&](std::int64_t first, std::int64_t last) {
-                     body(RowRange{first, last});
-                   });
 }
 
 at::Tensor row_values(const at::Tensor& x, const QuantSpec& spec) {
@@ -42,7 +31,7 @@ at::Tensor row_values(const at::Tensor& x, const QuantSpec& spec) {
   const at::Tensor rows = as_rows(x, spec);
   const std::int64_t width = rows.size(1);
   at::Tensor out = at::empty_like(rows);
-  for_rows(rows, [&](RowRange range) {
+  for_rows(rows.size(0), rows.size(1), [&](RowRange range) {
     if (rows.scalar_type() == at::kBFloat16) {
       fake_quantise_tokens(spec, static_cast<const std::uint16_t*>(rows.const_data_ptr()), width,
                            static_cast<std::uint16_t*>(out.mutable_data_ptr()), range);
@@ -69,7 +58,7 @@ at::Tensor unsaturated(const at::Tensor& x, const at::Tensor& grad, const QuantS
   const auto* from = rows.const_data_ptr<float>();
   auto* into = result.mutable_data_ptr<float>();
   const std::int64_t width = rows.size(1);
-  for_rows(rows, [&](RowRange range) {
+  for_rows(rows.size(0), rows.size(1), [&](RowRange range) {
     for (std::int64_t row = range.first; row < range.last; ++row) {
       const std::span<const float> block(from + row * width, static_cast<std::size_t>(width));
       float amax = 0.0F;
