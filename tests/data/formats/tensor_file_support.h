@@ -2,8 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -11,15 +9,6 @@
 #include "data/formats/tensor_file.h"
 
 namespace bitlaw::test {
-
-inline std::string contents(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-inline void write(const std::filesystem::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 inline void put_bytes(data::TensorFile& file, const std::string& name, std::size_t size) {
   const std::vector<std::int64_t> shape = {static_cast<std::int64_t>(size)};

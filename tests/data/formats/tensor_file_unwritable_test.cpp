@@ -16,15 +16,16 @@
 #include "data/formats/input_error.h"
 #include "data/formats/tensor_file.h"
 #include "tests/data/formats/tensor_file_support.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/temporary_folder.h"
 
 namespace bitlaw::data {
 namespace {
 
-using test::contents;
 using test::make_file;
 using test::message_of_reading;
 using test::put_bytes;
+using test::read_bytes;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -103,14 +104,14 @@ class FileSizeLimit {
 TEST(TensorFileUnwritable, FullDiskIsNamedWithTheTensorAndLeavesTheOldFile) {
   test::TemporaryFolder folder;
   make_file(folder / "x.h5");
-  const std::string old = contents(folder / "x.h5");
+  const std::string old = read_bytes(folder / "x.h5");
   for (int attempt = 0; attempt < 3; ++attempt) {
     const FileSizeLimit limit(100000);
     EXPECT_THAT(message_of_writing(folder / "x.h5", 200000),
                 AllOf(HasSubstr("tensor group/tensor: "), HasSubstr("x.h5: cannot write it, disk full"),
                       HasSubstr("free space")));
   }
-  EXPECT_EQ(contents(folder / "x.h5"), old);
+  EXPECT_EQ(read_bytes(folder / "x.h5"), old);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
   EXPECT_EQ(message_of_writing(folder / "x.h5", 200000), "no error");  // room again: everything works again
   EXPECT_EQ(message_of_reading(folder / "x.h5"), "no error");
