@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "trainer/elapsed.h"
+
 namespace bitlaw::trainer {
 
 namespace {
@@ -153,7 +155,7 @@ struct GradReducer::Impl {
     for (Bucket& bucket : buckets) {
       bucket.work.wait();
     }
-    waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    waited += seconds_since(start);
     const StepFlags all = {flags[0] > 0.0F, flags[1] > 0.0F};
     average();
     learn_visits();

@@ -12,16 +12,13 @@
 #include "quant/containers/model_state.h"
 #include "trainer/agreement.h"
 #include "trainer/checkpoint/commit.h"
+#include "trainer/elapsed.h"
 
 namespace bitlaw::trainer {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 CheckpointWriter::Options writer_options(const TrainerInputs& inputs,
                                          std::function<void(const std::string&)> report) {

@@ -11,6 +11,7 @@
 #include "data/loader.h"
 #include "trainer/agreement.h"
 #include "trainer/autocast.h"
+#include "trainer/elapsed.h"
 #include "trainer/ema.h"
 #include "trainer/eval_record.h"
 #include "trainer/evaluate.h"
@@ -28,10 +29,6 @@
 namespace bitlaw::trainer {
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::int64_t bucket_bytes(const RunConfig& config) {
   constexpr double kMebi = 1024.0 * 1024.0;

@@ -16,6 +16,7 @@
 #include "trainer/checkpoint/commit.h"
 #include "trainer/checkpoint/layout.h"
 #include "trainer/checkpoint/part_buffer.h"
+#include "trainer/elapsed.h"
 
 namespace bitlaw::trainer {
 
@@ -199,7 +200,7 @@ void CheckpointWriter::save(const CheckpointState& state) {
   const auto start = Clock::now();
   begin(state);
   confirm(state.texts);
-  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+  impl_->pause = seconds_since(start);
 }
 
 void CheckpointWriter::begin(const CheckpointState& state) {
@@ -208,7 +209,7 @@ void CheckpointWriter::begin(const CheckpointState& state) {
   impl_->buffer.copy(state);
   impl_->start_writing();
   impl_->confirmed = false;
-  impl_->pause = std::chrono::duration<double>(Clock::now() - start).count();
+  impl_->pause = seconds_since(start);
 }
 
 void CheckpointWriter::confirm(const std::map<std::string, std::string>& texts) {
