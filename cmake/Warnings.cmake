@@ -9,6 +9,10 @@ target_compile_options(bitlaw_options INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(bitlaw_options INTERFACE -Wno-restrict)
 endif()
+# Files joined by CMAKE_UNITY_BUILD are not headers: their unnamed namespaces may stand in their own classes.
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(bitlaw_options INTERFACE -Wno-subobject-linkage)
+endif()
 if(BITLAW_SANITIZE)
   target_compile_options(bitlaw_options INTERFACE
     -fsanitize=${BITLAW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all

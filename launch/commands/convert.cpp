@@ -14,7 +14,7 @@ namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
 
-struct Arguments {
+struct ConvertArguments {
   std::string input;
   std::string to;
   std::string from;
@@ -22,7 +22,7 @@ struct Arguments {
   bool widen = false;
 };
 
-int run_convert(const Arguments& arguments) {
+int run_convert(const ConvertArguments& arguments) {
   const quant::WriteOptions options{quant::container_named(arguments.to), arguments.widen};
   const auto from =
       arguments.from.empty() ? std::nullopt : std::optional(quant::container_named(arguments.from));
@@ -40,7 +40,7 @@ int run_convert(const Arguments& arguments) {
 }  // namespace
 
 void add_convert(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ConvertArguments>();
   CLI::App* command = app.add_subcommand(
       "convert", "write a quantised model in another container, codes and scales untouched");
   command->add_option("input", arguments->input, "model.h5, model.gguf, or the folder of a model")

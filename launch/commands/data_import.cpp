@@ -14,7 +14,7 @@
 namespace bitlaw::launch {
 namespace {
 
-struct Arguments {
+struct DataImportArguments {
   data::ImportOptions options;
   std::string source;
   std::string out;
@@ -29,7 +29,7 @@ bool show_progress(std::int64_t done, std::int64_t total) {
   return !trainer::stop_requested();
 }
 
-data::ImportResult import_source(const Arguments& arguments) {
+data::ImportResult import_source(const DataImportArguments& arguments) {
   const bool idx =
       arguments.format == "idx" || (arguments.format == "auto" && data::holds_idx(arguments.source));
   if (idx) return data::import_idx(arguments.options, arguments.split.empty() ? "train" : arguments.split);
@@ -41,7 +41,7 @@ data::ImportResult import_source(const Arguments& arguments) {
   return data::import_image_folder(arguments.options);
 }
 
-int import_data(Arguments arguments) {
+int import_data(DataImportArguments arguments) {
   arguments.options.source = arguments.source;
   arguments.options.out = arguments.out;
   arguments.options.progress = show_progress;
@@ -58,7 +58,7 @@ int import_data(Arguments arguments) {
 }  // namespace
 
 void add_data_import(CLI::App& data, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DataImportArguments>();
   CLI::App* command = data.add_subcommand("import", "pictures -> shards of images");
   command->add_option("source", arguments->source, "folder of IDX files, or folder with a sub-folder a class")
       ->required()

@@ -29,7 +29,7 @@ namespace {
 // first convolutions.
 constexpr std::int64_t kBatchPixels = 64 * 32 * 32;
 
-struct Arguments {
+struct DataTokenizeArguments {
   std::string tokenizer;
   std::string in;
   std::string out;
@@ -53,7 +53,7 @@ Tokenizer open_tokenizer(const std::string& path) {
 }
 
 void check_images(const data::ShardManifest& images, const distill::VqTokenizer& tokenizer,
-                  const Arguments& arguments) {
+                  const DataTokenizeArguments& arguments) {
   if (images.kind != "images") {
     throw data::InputError("--in " + arguments.in + " holds " + images.kind, "a tokenizer reads images",
                            "name a data set made by 'bitlaw data import'");
@@ -69,7 +69,7 @@ void check_images(const data::ShardManifest& images, const distill::VqTokenizer&
 }
 
 data::ShardManifest describe_tokens(const data::ShardManifest& images, const Tokenizer& tokenizer,
-                                    const Arguments& arguments) {
+                                    const DataTokenizeArguments& arguments) {
   const distill::VqConfig& config = tokenizer.model->config();
   data::ShardManifest tokens;
   tokens.kind = "tokens";
@@ -188,7 +188,7 @@ void make_shards(const Tokenizing& tokenizing, const data::ShardWriter& writer,
   }
 }
 
-int tokenize(const Arguments& arguments, trainer::Collective& collective) {
+int tokenize(const DataTokenizeArguments& arguments, trainer::Collective& collective) {
   at::set_num_threads(1);  // sums inside the network must not depend on how many threads a rank has
   const at::NoGradGuard no_grad;
   const Tokenizer tokenizer = open_tokenizer(arguments.tokenizer);
@@ -218,7 +218,7 @@ int tokenize(const Arguments& arguments, trainer::Collective& collective) {
 }  // namespace
 
 void add_data_tokenize(CLI::App& data, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DataTokenizeArguments>();
   CLI::App* command = data.add_subcommand(
       "tokenize", "shards of images -> shards of tokens; start it with mpirun to use several processors");
   command->add_option("--tokenizer", arguments->tokenizer, "run folder or export of the tokenizer")

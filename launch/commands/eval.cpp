@@ -15,7 +15,7 @@ namespace {
 
 using Figures = std::vector<std::pair<std::string, double>>;
 
-struct Arguments {
+struct EvalArguments {
   std::string model;
   EvaluationRequest request;
   std::string precision;
@@ -63,7 +63,7 @@ void print_table(const EvaluationSetup& setup, const Figures& figures) {
   }
 }
 
-int evaluate_on(trainer::Collective& collective, const Arguments& arguments) {
+int evaluate_on(trainer::Collective& collective, const EvalArguments& arguments) {
   EvaluationSetup setup = prepare_evaluation(arguments.request);
   const Figures figures = run_evaluation(setup, collective);
   if (collective.rank() == 0) {
@@ -79,7 +79,7 @@ int evaluate_on(trainer::Collective& collective, const Arguments& arguments) {
   return kDone;
 }
 
-int run_eval(Arguments& arguments) {
+int run_eval(EvalArguments& arguments) {
   arguments.request.model = arguments.model;
   arguments.request.weights = wish_of_flag(arguments.ema);
   if (!arguments.precision.empty()) {
@@ -97,7 +97,7 @@ int run_eval(Arguments& arguments) {
 }  // namespace
 
 void add_eval(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalArguments>();
   EvaluationRequest& request = arguments->request;
   CLI::App* command = app.add_subcommand(
       "eval", "figures of a run or an export; what is not named comes from its own configuration");

@@ -18,7 +18,7 @@ namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
 
-struct Arguments {
+struct ExportArguments {
   std::string run;
   std::string out;
   std::string format = "native";
@@ -54,7 +54,7 @@ void export_into(const fs::path& file, const LoadedModel& model) {
 }
 
 // Found to be the run's own before anything is written.
-std::optional<LoadedModel> load_companion(const Arguments& arguments, const ModelOrigin& origin) {
+std::optional<LoadedModel> load_companion(const ExportArguments& arguments, const ModelOrigin& origin) {
   if (!arguments.with_tokenizer) {
     return std::nullopt;
   }
@@ -66,7 +66,7 @@ std::optional<LoadedModel> load_companion(const Arguments& arguments, const Mode
   return load_tokenizer(origin, "");
 }
 
-int run_export(const Arguments& arguments) {
+int run_export(const ExportArguments& arguments) {
   const quant::WriteOptions options{quant::container_named(arguments.format), arguments.widen};
   const LoadedModel trained = load_model(arguments.run, wish_of_flag(arguments.ema));
   if (trained.origin.is_export) {
@@ -93,7 +93,7 @@ int run_export(const Arguments& arguments) {
 }  // namespace
 
 void add_export(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ExportArguments>();
   CLI::App* command =
       app.add_subcommand("export", "write a run's weights packed, and prove the file equal to them");
   command->add_option("run", arguments->run, "run folder or checkpoint")->required()->type_name("RUN");

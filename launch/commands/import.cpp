@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kMostNamesShown = 4;
 
-struct Arguments {
+struct ImportArguments {
   ImportRequest request;
   ConfigArguments config;
   std::string file;
@@ -76,7 +76,7 @@ void print_report(const ImportReport& report) {
   fmt::print("{}: {} bytes, read back and equal to the bit\n", origin.path.string(), report.file_bytes);
 }
 
-int run_import(const Arguments& arguments) {
+int run_import(const ImportArguments& arguments) {
   ImportRequest request = arguments.request;
   const bool own = !arguments.config.files.empty() ||
                    std::any_of(arguments.config.overrides.begin(), arguments.config.overrides.end(),
@@ -108,7 +108,7 @@ int run_import(const Arguments& arguments) {
 }  // namespace
 
 void add_import(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ImportArguments>();
   CLI::App* command =
       app.add_subcommand("import", "published weights as a model that ptq, eval, sample and convert take");
   command->add_option("file", arguments->file, "weights as torch.save (.pth, .pt) or safetensors wrote them")

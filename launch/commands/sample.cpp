@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::int64_t kBatch = 50;
 
-struct Arguments {
+struct SampleArguments {
   std::vector<std::string> models;
   std::vector<std::string> names;
   std::vector<std::int64_t> labels;
@@ -37,7 +37,7 @@ struct Arguments {
 };
 
 // Class of each sample: --labels over and over, or all classes in turn.
-at::Tensor class_labels(const Arguments& arguments, const ModelOrigin& origin) {
+at::Tensor class_labels(const SampleArguments& arguments, const ModelOrigin& origin) {
   std::vector<std::int64_t> labels(static_cast<std::size_t>(arguments.count));
   for (std::size_t i = 0; i < labels.size(); ++i) {
     labels[i] = arguments.labels.empty() ? static_cast<std::int64_t>(i) % origin.num_classes
@@ -51,14 +51,14 @@ at::Tensor class_labels(const Arguments& arguments, const ModelOrigin& origin) {
   return at::tensor(labels, at::kLong);
 }
 
-trainer::Precision precision_of(const Arguments& arguments, const trainer::RunConfig& config) {
+trainer::Precision precision_of(const SampleArguments& arguments, const trainer::RunConfig& config) {
   if (arguments.precision.empty()) {
     return config.train.precision;
   }
   return arguments.precision == "bf16" ? trainer::Precision::bf16 : trainer::Precision::fp32;
 }
 
-at::Tensor sample_images(const Arguments& arguments, const ModelOrigin& origin, distill::Var& model,
+at::Tensor sample_images(const SampleArguments& arguments, const ModelOrigin& origin, distill::Var& model,
                          distill::VqTokenizer& tokenizer) {
   const at::NoGradGuard no_grad;
   const at::Tensor labels = class_labels(arguments, origin);
@@ -75,7 +75,7 @@ at::Tensor sample_images(const Arguments& arguments, const ModelOrigin& origin, 
   return at::cat(images).to(at::kCPU, at::kFloat).contiguous();
 }
 
-std::string name_of(const Arguments& arguments, std::size_t index, const ModelOrigin& origin) {
+std::string name_of(const SampleArguments& arguments, std::size_t index, const ModelOrigin& origin) {
   if (!arguments.names.empty()) {
     return arguments.names[index];
   }
@@ -89,7 +89,7 @@ struct Row {
   nlohmann::ordered_json description;
 };
 
-Row make_row(const Arguments& arguments, std::size_t index) {
+Row make_row(const SampleArguments& arguments, std::size_t index) {
   const LoadedModel loaded = load_model(arguments.models[index], wish_of_flag(arguments.ema));
   const auto model = std::dynamic_pointer_cast<distill::Var>(loaded.model);
   if (!model) {
@@ -114,7 +114,7 @@ Row make_row(const Arguments& arguments, std::size_t index) {
   return row;
 }
 
-void check_arguments(const Arguments& arguments) {
+void check_arguments(const SampleArguments& arguments) {
   if (!arguments.names.empty() && arguments.names.size() != arguments.models.size()) {
     throw data::InputError(
         fmt::format("--names: {} names for {} models", arguments.names.size(), arguments.models.size()),
@@ -122,7 +122,7 @@ void check_arguments(const Arguments& arguments) {
   }
 }
 
-int sample_all(const Arguments& arguments) {
+int sample_all(const SampleArguments& arguments) {
   check_arguments(arguments);
   const distill::SamplerSettings& settings = arguments.settings;
   nlohmann::ordered_json description;
@@ -146,7 +146,7 @@ int sample_all(const Arguments& arguments) {
 }  // namespace
 
 void add_sample(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SampleArguments>();
   distill::SamplerSettings& settings = arguments->settings;
   CLI::App* command =
       app.add_subcommand("sample", "pictures from runs or exports, one block a model, from the same seeds");
