@@ -1,4 +1,4 @@
-// The squared error of a group seen through candidate parameters.
+// The error of a group seen through candidate parameters.
 #include "quant/squared_error.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "quant/float_format.h"
+#include "quant/kernels/power_math.h"
 #include "quant/levels.h"
 
 namespace bitlaw::quant {
@@ -25,13 +26,10 @@ double add_pairwise(const std::array<float, kLanes>& sums) {
   return partial[0];
 }
 
-template <class Error>
-double sum_of_squares(std::span<const float> w, const Error& error_of) {
+// term_of: an element's share.
+template <class Term>
+double sum_of(std::span<const float> w, const Term& term_of) {
   constexpr std::size_t kBlock = 4096;
-  const auto square = [&](float x) {
-    const float error = error_of(x);
-    return error * error;
-  };
   double total = 0;
   for (std::size_t begin = 0; begin < w.size(); begin += kBlock) {
     const std::size_t end = std::min(w.size(), begin + kBlock);
@@ -39,29 +37,39 @@ double sum_of_squares(std::span<const float> w, const Error& error_of) {
     std::size_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
       for (std::size_t j = 0; j < kLanes; ++j) {
-        sums[j] += square(w[i + j]);
+        sums[j] += term_of(w[i + j]);
       }
     }
     for (; i < end; ++i) {
-      sums[0] += square(w[i]);
+      sums[0] += term_of(w[i]);
     }
     total += add_pairwise(sums);
   }
   return total;
 }
 
-double grid_error(std::span<const float> w, const GroupParameters& parameters, const QuantSpec& spec) {
+template <class Error>
+double sum_of_squares(std::span<const float> w, const Error& error_of) {
+  return sum_of(w, [&](float x) {
+    const float error = error_of(x);
+    return error * error;
+  });
+}
+
+// The error of an element on the grid of integers.
+auto grid_error(const GroupParameters& parameters, const QuantSpec& spec) {
   constexpr float kMagic = 0x1.8p23F;  // x + kMagic - kMagic rounds |x| < 2^22 to an integer, half to even
   const float inverse = 1.0F / parameters.scale;
   const float unshift = static_cast<float>(spec.level_offset()) - parameters.zero_point;
   const auto q_min = static_cast<float>(spec.q_min());
   const auto q_max = static_cast<float>(spec.q_max());
-  return sum_of_squares(w, [&](float x) {
+  const float scale = parameters.scale;
+  return [=](float x) {
     const float exact = x * inverse - unshift;
     const float low = exact < q_min ? q_min : exact;
     const float inside = low > q_max ? q_max : low;
-    return ((inside + kMagic) - kMagic + unshift) * parameters.scale - x;
-  });
+    return ((inside + kMagic) - kMagic + unshift) * scale - x;
+  };
 }
 
 double float_error(std::span<const float> w, float scale, FloatFormat format) {
@@ -99,7 +107,17 @@ double squared_error(std::span<const float> w, const GroupParameters& parameters
     case NumberType::ternary:
       break;
   }
-  return grid_error(w, parameters, spec);
+  return sum_of_squares(w, grid_error(parameters, spec));
+}
+
+double power_error(std::span<const float> w, const GroupParameters& parameters, const QuantSpec& spec,
+                   double power) {
+  const auto error_of = grid_error(parameters, spec);
+  const auto beyond_two = static_cast<float>(power - 2.0);
+  return sum_of(w, [=](float x) {
+    const float error = error_of(x);
+    return error * error * power_of(std::abs(error), beyond_two);
+  });
 }
 
 }  // namespace bitlaw::quant

@@ -9,22 +9,9 @@
 #include "data/formats/input_error.h"
 #include "quant/float_format.h"
 #include "quant/levels.h"
+#include "quant/squared_error.h"
 
 namespace bitlaw::quant {
-
-namespace {
-
-double sum_of_errors(const WeightGrid& grid, std::span<const float> w, const GroupParameters& group,
-                     double power) {
-  double sum = 0.0;
-  for (const float x : w) {
-    const double error = std::abs(static_cast<double>(grid.value(grid.code(x, group), group)) - x);
-    sum += power == 2.0 ? error * error : std::pow(error, power);
-  }
-  return sum;
-}
-
-}  // namespace
 
 WeightGrid::WeightGrid(const QuantSpec& spec, float global_scale)
     : spec_(spec),
@@ -63,7 +50,9 @@ GroupParameters WeightGrid::search(std::span<const float> w, double power) const
   for (int percent = 100; percent > 20; --percent) {
     const float ratio = static_cast<float>(percent) / 100.0F;
     const GroupParameters candidate = of_range(lowest * ratio, highest * ratio);
-    const double error = sum_of_errors(*this, w, candidate, power);
+    GroupParameters used = candidate;
+    used.scale *= global_scale_;
+    const double error = power_error(w, used, spec_, power);
     if (error < least) {
       least = error;
       best = candidate;

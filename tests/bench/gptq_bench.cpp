@@ -46,7 +46,8 @@ void bench_gptq(const char* text, const at::Tensor& weight, const InputStatistic
   const double seconds = median_seconds(3, [&] { codes = gptq(weight, inputs, spec, options); });
   const double error = inputs.output_error(dequantise(codes, spec) - weight);
   const double nearest = inputs.output_error(dequantise(round_to_nearest(weight, spec, {}), spec) - weight);
-  std::printf("gptq %-22s %s %7.2f s   output error %.6g (round to nearest %.6g)\n", text,
+  const char* search = options.scales.search == ScaleSearch::mse ? "search" : "absmax";
+  std::printf("gptq %-22s %s %s %7.2f s   output error %.6g (round to nearest %.6g)\n", text, search,
               options.act_order ? "act-order" : "         ", seconds, error, nearest);
 }
 
@@ -80,6 +81,9 @@ int main() {
   GptqOptions options;
   bench_gptq("int4.g128.sym.float32", weight, inputs, options);
   options.act_order = true;
+  bench_gptq("int4.g128.sym.float32", weight, inputs, options);
+  options = {};
+  options.scales.search = ScaleSearch::mse;
   bench_gptq("int4.g128.sym.float32", weight, inputs, options);
   const at::Tensor large = spread(kIn, kIn, 0.7123) * 0.02;
   for (const char* text : {"int8.channel.sym", "int4.g128.sym", "int4.g64.sym", "int3.g64.asym",
