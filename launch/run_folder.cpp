@@ -91,11 +91,21 @@ fs::path run_path(const trainer::RunConfig& config) {
   return fs::path(config.run.dir) / config.run.name;
 }
 
+namespace {
+
+// The other ranks wait for rank 0 in a collective.
+void take_lock(const trainer::RunConfig& config, RunLock& lock) {
+  const std::chrono::seconds deadline(config.parallel.deadline_seconds);
+  lock.take(run_path(config), warn, LockPatience().within(deadline));
+}
+
+}  // namespace
+
 std::int64_t claim_run_folder(const trainer::RunConfig& config, const std::string& identity, int ranks,
                               RunLock& lock) {
   const fs::path run = run_path(config);
   make_folder(run);
-  lock.take(run, warn);
+  take_lock(config, lock);
   if (const auto known = read_text(run / "identity.yaml")) {
     const auto differences = trainer::identity_differences(*known, identity);
     if (!differences.empty()) {
@@ -126,7 +136,7 @@ std::int64_t claim_for_ranks(const trainer::RunConfig& config, const std::string
 void lock_run_folder(const trainer::RunConfig& config, trainer::Collective& collective, RunLock& lock) {
   const auto take = [&] {
     if (fs::is_directory(run_path(config))) {
-      lock.take(run_path(config), warn);
+      take_lock(config, lock);
     }
   };
   trainer::on_rank_0(take, collective);

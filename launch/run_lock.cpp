@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -47,6 +48,10 @@ std::string name_of(const Holder& holder) {
 }
 
 }  // namespace
+
+LockPatience LockPatience::within(std::chrono::milliseconds deadline) const {
+  return {std::min(here, deadline / 2), std::min(elsewhere, deadline / 2)};
+}
 
 void RunLock::take(const fs::path& run, const std::function<void(const std::string&)>& say,
                    const LockPatience& patience) {

@@ -19,6 +19,9 @@ namespace bitlaw::launch {
 struct LockPatience {
   std::chrono::milliseconds here = std::chrono::seconds(5);
   std::chrono::milliseconds elsewhere = std::chrono::seconds(120);
+
+  // No longer than half of `deadline`, so that whoever waits for the answer in a collective hears it.
+  LockPatience within(std::chrono::milliseconds deadline) const;
 };
 
 class RunLock {

@@ -102,6 +102,14 @@ TEST_F(RunLockTest, AnotherMachineIsGivenMoreTime) {
   EXPECT_GE(std::chrono::steady_clock::now() - start, 150ms);
 }
 
+TEST(LockPatience, EndsBeforeThoseWhoWaitForTheAnswerGiveUp) {
+  const LockPatience usual;
+  EXPECT_EQ(usual.within(300s).elsewhere, usual.elsewhere);
+  EXPECT_EQ(usual.within(8s).elsewhere, 4s);
+  EXPECT_EQ(usual.within(8s).here, 4s);
+  EXPECT_EQ(usual.within(1s).here, 500ms);
+}
+
 TEST_F(RunLockTest, AFolderThatIsNotThereIsNoErrorHere) {
   RunLock lock;
   lock.take(
