@@ -15,27 +15,12 @@
 #include "launch/proof_outputs.h"
 #include "quant/containers/model_state.h"
 #include "quant/containers/native.h"
+#include "quant/containers/unproved_files.h"
 #include "quant/prepare.h"
 
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
-
-// Removes the file unless the proof succeeded.
-class UnverifiedFile {
- public:
-  explicit UnverifiedFile(fs::path path) : path_(std::move(path)) {}
-  UnverifiedFile(const UnverifiedFile&) = delete;
-  UnverifiedFile& operator=(const UnverifiedFile&) = delete;
-  ~UnverifiedFile() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 [[noreturn]] void differ(const std::string& what) {
   throw VerifyError(what + " [the file would not be the model that was trained]; do not use it, report this");
@@ -187,10 +172,11 @@ VerifyReport verify_model(const LoadedModel& trained, const LoadedModel& stored)
 
 VerifyReport export_model(const LoadedModel& trained, const fs::path& file) {
   const at::NoGradGuard no_grad;
-  const UnverifiedFile unverified(file.string() + ".unverified");
-  quant::write_native(unverified.path(), pack(trained));
-  const VerifyReport report = verify_model(trained, load_model(unverified.path()));
-  fs::rename(unverified.path(), file);
+  quant::UnprovedFiles files(file.parent_path());
+  const fs::path unproved = files.add(file.filename());
+  quant::write_native(unproved, pack(trained));
+  const VerifyReport report = verify_model(trained, load_model(unproved));
+  files.publish();
   return report;
 }
 

@@ -1,5 +1,8 @@
 #include "quant/containers/unproved_files.h"
 
+#include <unistd.h>
+
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -19,7 +22,7 @@ UnprovedFiles::~UnprovedFiles() {
 }
 
 fs::path UnprovedFiles::temporary(const std::string& name) const {
-  return folder_ / (name + ".unproved");
+  return folder_ / (name + "." + std::to_string(::getpid()) + ".unproved");
 }
 
 fs::path UnprovedFiles::add(const std::string& name) {
@@ -32,7 +35,7 @@ void UnprovedFiles::publish() {
     std::error_code error;
     fs::rename(temporary(name), folder_ / name, error);
     if (error) {
-      throw data::file_error(folder_ / name, "renaming", error.value());
+      throw data::file_error(folder_ / name, "give a proved file its name", error.value());
     }
   }
   names_.clear();

@@ -1,4 +1,5 @@
-// Files that get their names when they are proved, and vanish otherwise. Torch-free.
+// Files that get their names when they are proved, and vanish otherwise. Until then their names hold the
+// number of the process: two that write one model prove and publish each its own bytes. Torch-free.
 #pragma once
 
 #include <filesystem>
