@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Post-training methods x bits x formats on the quickstart's teacher: validation cross entropy and KL(teacher, student).
+"""Methods x bits x formats on the quickstart's teacher, after training and in training: validation cross entropy and
+KL(teacher, student).
 
 usage: ptq_table.py FOLDER [--bitlaw FILE] [--ranks 2] [--only TEXT]
 
 FOLDER is where launch/quickstart.sh has run: its tokens and its teacher are used. Weights have groups of 64 with float16 scales
 unless a row says otherwise, the head stays in bfloat16, everything else has the column's bits, AdaLN too. Calibration: 128
-training samples. What is finished is not repeated. Prints tables of Markdown, cells "cross entropy / KL", and layers ranked by
+training samples. Trained students make the quickstart's 120 steps of TopKLD. What is finished is not repeated. Prints tables of Markdown, cells "cross entropy / KL", and layers ranked by
 sensitivity. --only: rows whose name holds TEXT.
 """
 import argparse
@@ -44,6 +45,21 @@ ACTIVATIONS = {
     "gptq": ("quant.method=gptq",),
     "gptq, smooth": ("quant.method=gptq", "quant.transforms=[smooth]"),
 }
+STATIC = "quant.activations={num_bits: %d, type: int, strategy: tensor, dynamic: false, symmetric: false, observer: %s, method: %s}"
+OBSERVERS = ("minmax", "moving_average", "percentile", "mse")
+TRAINED = {
+    "ste": (("quant.method=ste", *SYMMETRIC), "if"),
+    "lsq": (("quant.method=lsq", *SYMMETRIC), "if"),
+    "lsq, learned zero points": (("quant.method=lsq", "quant.weights.symmetric=false", "quant.zero_points=learned"), "i"),
+}
+TRAINED_INPUTS = {
+    "lsq, inputs by token": lambda bits: TOKENS % bits,
+    "lsq, inputs static, fixed": lambda bits: STATIC % (bits, "mse", "fixed"),
+    "lsq, inputs lsq": lambda bits: STATIC % (bits, "mse", "lsq"),
+    "lsq, inputs lsq_plus": lambda bits: STATIC % (bits, "mse", "lsq_plus"),
+    "lsq, inputs pact, symmetric": lambda bits: (STATIC % (bits, "mse", "pact")).replace("symmetric: false", "symmetric: true"),
+}
+TOPKLD = ("distill.loss=topkld", "distill.top_k=56", "distill.head=forward", "distill.tail=reverse", "distill.norm=generalised")
 OTHERS = {
     "E3M0": ("quant.weights.type=float", "quant.weights.format=e3m0",),
     "NF4": ("quant.weights.type=nf", "quant.weights.num_bits=4"),
@@ -73,18 +89,18 @@ class Runner:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
         return done.stdout
 
-    def ptq(self, name, *overrides):
+    def run(self, name, *overrides, command="ptq"):
         """The folder of a run with these overrides, made unless it is there."""
-        run = "ptq-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        run = f"{command}-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         if not (self.folder / "runs" / run / "finished").exists():
             budget = [o for o in overrides if o.startswith("--")]
             settings = [o for o in overrides if not o.startswith("--")]
-            self.on_ranks("ptq", "-q", "-c", REPOSITORY / "configs/fashion/student.yaml", *budget, f"run.name={run}",
+            self.on_ranks(command, "-q", "-c", REPOSITORY / "configs/fashion/student.yaml", *budget, f"run.name={run}",
                           "quant.overrides=[]", *settings)
         return self.folder / "runs" / run
 
-    def figures(self, name, *overrides):
-        run = self.ptq(name, *overrides)
+    def figures(self, name, *overrides, command="ptq"):
+        run = self.run(name, *overrides, command=command)
         result = run / "eval" / "table.json"
         if not result.exists():
             text = self.on_ranks("eval", f"runs/{run.name}", "--teacher", "runs/fashion-teacher", "--teacher-weights", "ema",
@@ -93,8 +109,8 @@ class Runner:
             result.write_text(text)
         return json.loads(result.read_text())
 
-    def cell(self, name, *overrides):
-        found = self.figures(name, *overrides)
+    def cell(self, name, *overrides, command="ptq"):
+        found = self.figures(name, *overrides, command=command)
         return f"{found['cross_entropy']:.4f} / {found['kl_teacher_student']:.4f}"
 
     def row(self, name, cells):
@@ -142,8 +158,44 @@ def activations(runner):
                           for w, a in columns])
 
 
+def static_inputs(runner):
+    columns = [(8, 8), (4, 8), (4, 4)]
+    header("Weights and activations (one range for a layer's input), rtn", [f"W{w} A{a}" for w, a in columns])
+    for observer in OBSERVERS:
+        runner.row(observer, [lambda w=w, a=a: runner.cell(f"w{w}a{a} static {observer}", *integer(w), "quant.method=rtn",
+                                                           STATIC % (a, observer, "fixed")) for w, a in columns])
+
+
+def efficient_qat(runner):
+    header("EfficientQAT, integers with zero points", [f"{bits} bits" for bits in BITS])
+    phase = ("quant.method=block_ap", "quant.weights.symmetric=false")
+    runner.row("block_ap", [lambda b=bits: runner.cell(f"int{b} block_ap", *integer(b), *phase) for bits in BITS])
+    def both(bits):
+        start = runner.run(f"int{bits} block_ap", *integer(bits), *phase)
+        return runner.cell(f"int{bits} e2e_qp", *integer(bits), "quant.method=e2e_qp", "quant.weights.symmetric=false",
+                           f"model.init=runs/{start.name}", *TOPKLD, command="train")
+    runner.row("block_ap, then e2e_qp", [lambda b=bits: both(b) for bits in BITS])
+
+
+def trained(runner):
+    header("Trained, 120 steps, integers", [f"{bits} bits" for bits in BITS])
+    for name, (overrides, _) in TRAINED.items():
+        runner.row(name, [lambda b=bits: runner.cell(f"int{b} {name}", *integer(b), *overrides, *TOPKLD, command="train")
+                          for bits in BITS])
+    header("Trained, 120 steps, floats", ["E4M3", "E2M1", "E1M1"])
+    for name, (overrides, kinds) in TRAINED.items():
+        if "f" in kinds:
+            runner.row(name, [lambda b=bits: runner.cell(f"float{b} {name}", *floating(b), *overrides, *TOPKLD, command="train")
+                              for bits in BITS[:3]])
+    columns = [(4, 8), (4, 4)]
+    header("Trained, 120 steps, with activations", [f"W{w} A{a}" for w, a in columns])
+    for name, inputs in TRAINED_INPUTS.items():
+        runner.row(name, [lambda w=w, a=a: runner.cell(f"w{w}a{a} {name}", *integer(w), *SYMMETRIC, "quant.method=lsq", inputs(a),
+                                                       *TOPKLD, command="train") for w, a in columns])
+
+
 def sensitivity(runner):
-    run = runner.ptq("budget", "--budget-bits=3", *integer(4), "quant.method=rtn")
+    run = runner.run("budget", "--budget-bits=3", *integer(4), "quant.method=rtn")
     found = json.loads((run / "mixed_precision.json").read_text())
     kinds = defaultdict(list)
     for layer in found["layers"]:
@@ -174,6 +226,9 @@ def main():
     methods(runner)
     others(runner)
     activations(runner)
+    static_inputs(runner)
+    efficient_qat(runner)
+    trained(runner)
     if not runner.only:
         sensitivity(runner)
 
