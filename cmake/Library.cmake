@@ -18,13 +18,24 @@ function(bitlaw_library name)
   if(NOT BITLAW_TORCH_FREE)
     target_link_libraries(${target} PUBLIC bitlaw_torch ${ARG_TORCH_LINK})
     bitlaw_use_precompiled_header(${target} "${ARG_TORCH_FREE}")
-    # With CMAKE_UNITY_BUILD (preset release) several files are one translation unit: LibTorch's templates are
-    # instantiated once for all of them, which takes a third of the time. Torch-free files have little to share.
-    set_target_properties(${target} PROPERTIES UNITY_BUILD_BATCH_SIZE 5)
-    if(ARG_TORCH_FREE)
-      set_source_files_properties(${ARG_TORCH_FREE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
   endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
+  bitlaw_join_files(torch_free ${ARG_TORCH_FREE})
+  bitlaw_join_files(torch ${ARG_TORCH})
+endfunction()
+
+# With CMAKE_UNITY_BUILD five files of a kind are one translation unit: headers are read, and LibTorch's templates
+# instantiated, once for all of them, which takes a third of the time. Kernels stay alone: they are compiled again
+# and again for each instruction set.
+function(bitlaw_join_files kind)
+  set(files ${ARGN})
+  list(FILTER files EXCLUDE REGEX "(^|/)kernels/")
+  set(count 0)
+  foreach(file IN LISTS files)
+    math(EXPR group "${count} / 5")
+    set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${kind}_${group})
+    math(EXPR count "${count} + 1")
+  endforeach()
 endfunction()
 
 # bitlaw_precompiled_header(<name> LINK targets... HEADERS <header>...): a library that carries a precompiled header.
@@ -61,7 +72,6 @@ function(bitlaw_test name)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${name}_test ${ARG_SOURCES})
-  set_target_properties(${name}_test PROPERTIES UNITY_BUILD OFF)  # files of a test may name things alike
   target_link_libraries(${name}_test PRIVATE bitlaw_options ${ARG_LINK} GTest::gtest GTest::gmock)
   target_compile_definitions(${name}_test PRIVATE BITLAW_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   if(NOT BITLAW_TORCH_FREE AND NOT ARG_TORCH_FREE)

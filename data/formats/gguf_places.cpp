@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::uint64_t kLargestAlignment = std::uint64_t{1} << 20;
 
-std::string shown(std::uint64_t number) {
-  return std::to_string(number);
-}
-
 [[noreturn]] void fail(const std::string& origin, const std::string& what) {
   throw InputError(origin + ": " + what, "the header says where each tensor lies",
                    "get the file again from where it came, or write it with another program");
@@ -32,7 +28,7 @@ std::uint64_t gguf_alignment(const GgufHeader& header, const std::function<void(
     if (alignment == nullptr || *alignment == 0 || *alignment > kLargestAlignment ||
         (*alignment & (*alignment - 1)) != 0) {
       fail(std::string(kGgufAlignmentKey) + " is not a power of two of type u32, up to " +
-           shown(kLargestAlignment));
+           std::to_string(kLargestAlignment));
     }
     return *alignment;
   }
@@ -51,19 +47,19 @@ void check_gguf_places(const GgufHeader& header, std::uint64_t data_bytes, std::
   for (const GgufTensorInfo* info : order) {
     const std::string tensor = "tensor '" + printable(info->name) + "'";
     if (info->offset > data_bytes || info->bytes > data_bytes - info->offset) {
-      throw InputError(origin + ": " + tensor + " has " + shown(info->bytes) + " bytes at byte " +
-                           shown(info->offset) + " of " + shown(data_bytes) + " bytes of data",
-                       "the file is truncated or its header is wrong",
-                       "get the file again from where it came");
+      throw InputError(
+          origin + ": " + tensor + " has " + std::to_string(info->bytes) + " bytes at byte " +
+              std::to_string(info->offset) + " of " + std::to_string(data_bytes) + " bytes of data",
+          "the file is truncated or its header is wrong", "get the file again from where it came");
     }
     if (info->offset != aligned(end, alignment)) {
-      fail(origin, tensor + " begins at byte " + shown(info->offset) + " of the data, not at " +
-                       shown(aligned(end, alignment)) + ", where the one before it ends");
+      fail(origin, tensor + " begins at byte " + std::to_string(info->offset) + " of the data, not at " +
+                       std::to_string(aligned(end, alignment)) + ", where the one before it ends");
     }
     end = info->offset + info->bytes;
   }
   if (data_bytes > aligned(end, alignment)) {
-    fail(origin, shown(data_bytes - end) + " bytes at the end belong to no tensor");
+    fail(origin, std::to_string(data_bytes - end) + " bytes at the end belong to no tensor");
   }
 }
 

@@ -11,7 +11,7 @@
 namespace bitlaw::data {
 namespace {
 
-using Json = nlohmann::json;
+using ManifestJson = nlohmann::json;
 
 constexpr const char* kFormat = "bitlaw-shards";
 constexpr const char* kChecksumKey = "manifest_checksum";
@@ -27,11 +27,11 @@ std::string checksum_of_text(const std::string& text) {
 }
 
 // Names of folders need not be UTF-8; JSON must be.
-std::string compact(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string compact(const ManifestJson& json) {
+  return json.dump(-1, ' ', false, ManifestJson::error_handler_t::replace);
 }
 
-Json metadata_json(const ShardManifest& manifest) {
+ManifestJson metadata_json(const ShardManifest& manifest) {
   return {{"kind", manifest.kind},
           {"num_classes", manifest.num_classes},
           {"shape", manifest.shape},
@@ -40,7 +40,7 @@ Json metadata_json(const ShardManifest& manifest) {
           {"patch_nums", manifest.patch_nums}};
 }
 
-Json shard_json(const ShardEntry& shard) {
+ManifestJson shard_json(const ShardEntry& shard) {
   return {{"file", shard.file},
           {"samples", shard.samples},
           {"bytes", shard.bytes},
@@ -48,8 +48,8 @@ Json shard_json(const ShardEntry& shard) {
           {"content_hash", shard.content_hash}};
 }
 
-Json manifest_json(const ShardManifest& manifest) {
-  Json json = metadata_json(manifest);
+ManifestJson manifest_json(const ShardManifest& manifest) {
+  ManifestJson json = metadata_json(manifest);
   json["format"] = kFormat;
   json["version"] = ShardManifest::kVersion;
   json["samples"] = manifest.samples;
@@ -57,28 +57,28 @@ Json manifest_json(const ShardManifest& manifest) {
   json["source"] = manifest.source;
   json["source_hash"] = manifest.source_hash;
   json["content_hash"] = manifest.content_hash;
-  json["shards"] = Json::array();
+  json["shards"] = ManifestJson::array();
   for (const ShardEntry& shard : manifest.shards) json["shards"].push_back(shard_json(shard));
   return json;
 }
 
 // nlohmann converts 1.5 to 1 silently; a manifest must mean what it says.
-std::int64_t integer_at(const Json& json, const char* key) {
-  const Json& value = json.at(key);
+std::int64_t integer_at(const ManifestJson& json, const char* key) {
+  const ManifestJson& value = json.at(key);
   if (!value.is_number_integer()) throw std::invalid_argument(std::string(key) + " is not an integer");
   return value.get<std::int64_t>();
 }
 
-std::vector<std::int64_t> integers_at(const Json& json, const char* key) {
+std::vector<std::int64_t> integers_at(const ManifestJson& json, const char* key) {
   std::vector<std::int64_t> values;
-  for (const Json& value : json.at(key)) {
+  for (const ManifestJson& value : json.at(key)) {
     if (!value.is_number_integer()) throw std::invalid_argument(std::string(key) + " holds a non-integer");
     values.push_back(value.get<std::int64_t>());
   }
   return values;
 }
 
-ShardManifest from_json(const Json& json) {
+ShardManifest from_json(const ManifestJson& json) {
   ShardManifest manifest;
   manifest.kind = json.at("kind").get<std::string>();
   manifest.samples = integer_at(json, "samples");
@@ -91,7 +91,7 @@ ShardManifest from_json(const Json& json) {
   manifest.tokenizer_hash = json.at("tokenizer_hash").get<std::string>();
   manifest.vocab_size = integer_at(json, "vocab_size");
   manifest.patch_nums = integers_at(json, "patch_nums");
-  for (const Json& shard : json.at("shards")) {
+  for (const ManifestJson& shard : json.at("shards")) {
     manifest.shards.push_back({shard.at("file").get<std::string>(), integer_at(shard, "samples"),
                                integer_at(shard, "bytes"), shard.at("checksum").get<std::string>(),
                                shard.at("content_hash").get<std::string>()});
@@ -99,11 +99,11 @@ ShardManifest from_json(const Json& json) {
   return manifest;
 }
 
-void check_version(const Json& json, const std::string& origin) {
+void check_version(const ManifestJson& json, const std::string& origin) {
   if (!json.is_object() || json.value("format", "") != kFormat) {
     throw_bad(origin, std::string("not a manifest of format ") + kFormat);
   }
-  const Json version = json.value("version", Json());
+  const ManifestJson version = json.value("version", ManifestJson());
   if (version != ShardManifest::kVersion) {
     throw InputError(origin + ": version " + version.dump() + " of the shard format",
                      "this program reads version " + std::to_string(ShardManifest::kVersion),
@@ -111,7 +111,7 @@ void check_version(const Json& json, const std::string& origin) {
   }
 }
 
-void check_checksum(Json json, const std::string& origin) {
+void check_checksum(ManifestJson json, const std::string& origin) {
   const std::string stated = json.at(kChecksumKey).get<std::string>();
   json.erase(kChecksumKey);
   const std::string found = checksum_of_text(compact(json));
@@ -199,20 +199,20 @@ std::uint64_t sample_checksum(std::span<const std::byte> sample, std::int32_t la
 }
 
 std::string manifest_text(const ShardManifest& manifest) {
-  Json json = manifest_json(manifest);
+  ManifestJson json = manifest_json(manifest);
   json[kChecksumKey] = checksum_of_text(compact(json));
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(1, ' ', false, ManifestJson::error_handler_t::replace) + "\n";
 }
 
 ShardManifest parse_manifest(const std::string& text, const std::string& origin) {
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  ManifestJson json = ManifestJson::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) throw_bad(origin, "not valid JSON");
   ShardManifest manifest;
   try {
     check_version(json, origin);
     check_checksum(json, origin);
     manifest = from_json(json);
-  } catch (const Json::exception& error) {
+  } catch (const ManifestJson::exception& error) {
     throw_bad(origin, error.what());
   } catch (const std::invalid_argument& error) {
     throw_bad(origin, error.what());
