@@ -29,7 +29,7 @@ WeightScales find_weight_scales(const QuantSpec& spec, const at::Tensor& weight,
   const std::int64_t in = weight.size(1);
   const std::int64_t groups = spec.groups(in);
   const std::int64_t height = spec.group_height(weight.size(0));
-  const std::int64_t block = std::max<std::int64_t>(height, 8 / height * height);
+  const std::int64_t block = std::max<std::int64_t>(height, 16 / height * height);
   const at::Tensor empty = at::empty({spec.scale_rows(weight.size(0)), groups});
   WeightScales all{empty, spec.has_zero_point() ? at::empty_like(empty) : at::Tensor(),
                    spec.has_negative_scale() ? at::empty_like(empty) : at::Tensor(), std::nullopt};
