@@ -83,6 +83,10 @@ void pack_row(std::span<const std::uint8_t> codes, int bits, std::span<std::uint
 
 void unpack_row(std::span<const std::uint32_t> words, int bits, std::span<std::uint8_t> codes) {
   const std::span<const std::byte> bytes = std::as_bytes(words);
+  if (bits == 8) {
+    std::memcpy(codes.data(), bytes.data(), codes.size());
+    return;
+  }
   const std::size_t step = to_size(bits);  // bytes of eight codes
   std::size_t i = 0;
   std::size_t at = 0;

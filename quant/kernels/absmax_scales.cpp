@@ -66,6 +66,9 @@ HWY_INLINE WordVector largest_lanes(WordVector* peaks) {
 template <class Side>
 HWY_INLINE WordVector extremes(const float* w, std::size_t width, std::size_t groups) {
   const Floats d;
+  if (width == 1 && groups == kLanes) {
+    return hn::Max(hn::Zero(Words()), Side::of(hn::BitCast(Words(), hn::LoadU(d, w))));
+  }
   WordVector peaks[kLanes];
   for (std::size_t group = 0; group < kLanes; ++group) {
     peaks[group] = hn::Zero(Words());
@@ -117,9 +120,17 @@ HWY_INLINE Vector zero_points(Vector below, Vector scale, const AbsmaxRule& rule
 
 // The first `count` lanes.
 HWY_INLINE void store_first(Vector x, float* into, std::size_t count) {
+  if (count == kLanes) {
+    hn::StoreU(x, Floats(), into);
+    return;
+  }
   HWY_ALIGN float all[kLanes];
   hn::Store(x, Floats(), all);
   std::copy(all, all + count, into);
+}
+
+HWY_INLINE bool all_finite(WordVector peak) {
+  return hn::AllTrue(Words(), hn::Lt(peak, hn::Set(Words(), 0x7F800000)));
 }
 
 class Batches {
@@ -148,9 +159,7 @@ class Batches {
     store_first(zero_points(hn::BitCast(d, below), scale, rule_), into_.zero_point.data() + first, count);
   }
 
-  HWY_INLINE bool all_finite() const {
-    return hn::AllTrue(Words(), hn::Lt(peak_, hn::Set(Words(), 0x7F800000)));
-  }
+  HWY_INLINE bool are_finite() const { return all_finite(peak_); }
 
  private:
   HWY_INLINE WordVector seen(WordVector extremes) {
@@ -169,7 +178,18 @@ bool scales(const AbsmaxRule& rule, std::span<const float> w, std::size_t width,
   for (std::size_t first = 0; first < groups; first += kLanes) {
     batches.add(w.data() + first * width, width, first, std::min(kLanes, groups - first));
   }
-  return batches.all_finite();
+  return batches.are_finite();
+}
+
+bool amaxes(std::span<const float> w, std::size_t width, std::span<float> into) {
+  WordVector peak = hn::Zero(Words());
+  for (std::size_t first = 0; first < into.size(); first += kLanes) {
+    const std::size_t count = std::min(kLanes, into.size() - first);
+    const WordVector amax = extremes<Magnitudes>(w.data() + first * width, width, count);
+    peak = hn::Max(peak, amax);
+    store_first(hn::BitCast(Floats(), amax), into.data() + first, count);
+  }
+  return all_finite(peak);
 }
 
 }  // namespace bitlaw::quant::HWY_NAMESPACE
@@ -180,6 +200,7 @@ namespace bitlaw::quant {
 
 namespace {
 HWY_EXPORT(scales);
+HWY_EXPORT(amaxes);
 }  // namespace
 
 AbsmaxRule absmax_rule(const QuantSpec& spec, float global_scale) {
@@ -197,6 +218,10 @@ AbsmaxRule absmax_rule(const QuantSpec& spec, float global_scale) {
 bool absmax_scales(const AbsmaxRule& rule, std::span<const float> w, std::size_t width,
                    const AbsmaxScales& into) {
   return HWY_DYNAMIC_DISPATCH(scales)(rule, w, width, into);
+}
+
+bool group_amaxes(std::span<const float> w, std::size_t width, std::span<float> into) {
+  return HWY_DYNAMIC_DISPATCH(amaxes)(w, width, into);
 }
 
 }  // namespace bitlaw::quant

@@ -35,4 +35,8 @@ struct AbsmaxScales {
 [[nodiscard]] bool absmax_scales(const AbsmaxRule& rule, std::span<const float> w, std::size_t width,
                                  const AbsmaxScales& into);
 
+// The largest |w| of each group: in the place of groups, of width 1, they have the same scales where there is
+// one a group.
+[[nodiscard]] bool group_amaxes(std::span<const float> w, std::size_t width, std::span<float> into);
+
 }  // namespace bitlaw::quant

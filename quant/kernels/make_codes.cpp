@@ -13,6 +13,7 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "quant/kernels/fake_quant_math.h"
@@ -61,20 +62,29 @@ class GridCoder {
   Vector magic_;
 };
 
+// The quotient of formats that are no grid, under one scale or under one of each sign.
+struct OneScale {
+  static HWY_INLINE OneScale of(const FakeQuantPlan& plan, std::int64_t index) {
+    return {hn::Set(Floats(), plan.scale[index])};
+  }
+  HWY_INLINE Vector quotient(Vector w) const { return hn::Div(w, scale); }
+
+  Vector scale;
+};
 struct SideScales {
+  static HWY_INLINE SideScales of(const FakeQuantPlan& plan, std::int64_t index) {
+    return {hn::Set(Floats(), plan.scale[index]), hn::Set(Floats(), plan.scale_negative[index])};
+  }
+  HWY_INLINE Vector quotient(Vector w) const {
+    const Mask sign = hn::RebindMask(Floats(), hn::Lt(hn::BitCast(Words(), w), hn::Zero(Words())));
+    return hn::Div(w, hn::IfThenElse(sign, negative, positive));
+  }
+
   Vector positive;
   Vector negative;
 };
-HWY_INLINE SideScales side_scales(const FakeQuantPlan& plan, std::int64_t index) {
-  const LevelScales scales = level_scales(plan, index);
-  return {hn::Set(Floats(), scales.positive), hn::Set(Floats(), scales.negative)};
-}
 
-HWY_INLINE Vector quotient(Vector w, const SideScales& scales) {
-  const Mask negative = hn::RebindMask(Floats(), hn::Lt(hn::BitCast(Words(), w), hn::Zero(Words())));
-  return hn::Div(w, hn::IfThenElse(negative, scales.negative, scales.positive));
-}
-
+template <class Scales>
 class FloatCoder {
  public:
   explicit FloatCoder(const FakeQuantPlan& plan)
@@ -84,11 +94,11 @@ class FloatCoder {
         magic_exponent_(hn::Set(Words(), (23 - plan.element.mantissa_bits) << 23)),
         sign_bit_(hn::Set(Words(), static_cast<std::int32_t>(plan.element.sign_bit))) {}
 
-  using Group = SideScales;
-  HWY_INLINE Group group(std::int64_t index) const { return side_scales(plan_, index); }
+  using Group = Scales;
+  HWY_INLINE Group group(std::int64_t index) const { return Scales::of(plan_, index); }
   HWY_INLINE PatternVector code(Vector w, const Group& group) const {
     const Words words;
-    const WordVector magnitude = hn::BitCast(words, hn::Abs(quotient(w, group)));
+    const WordVector magnitude = hn::BitCast(words, hn::Abs(group.quotient(w)));
     const WordVector inside = hn::Min(magnitude, largest_);
     const WordVector power = hn::Max(hn::And(inside, hn::Set(words, 0x7F800000)), min_normal_);
     const WordVector base = hn::Add(power, magic_exponent_);  // power * magic
@@ -112,18 +122,34 @@ class FloatCoder {
   WordVector sign_bit_;
 };
 
+template <class Scales>
 class TableCoder {
  public:
-  explicit TableCoder(const FakeQuantPlan& plan) : plan_(plan) {}
+  explicit TableCoder(const FakeQuantPlan& plan) : plan_(plan), thresholds_(hn::Zero(Floats())) {
+    HWY_ALIGN float first[kPartialSums] = {};
+    std::copy_n(plan.thresholds, std::min<int>(plan.level_count - 1, kPartialSums), first);
+    thresholds_ = hn::Load(Floats(), first);
+  }
 
-  using Group = SideScales;
-  HWY_INLINE Group group(std::int64_t index) const { return side_scales(plan_, index); }
+  using Group = Scales;
+  HWY_INLINE Group group(std::int64_t index) const { return Scales::of(plan_, index); }
+  // The number of thresholds below: by halves where all of them fit in a vector.
   HWY_INLINE PatternVector code(Vector w, const Group& group) const {
-    const Vector exact = quotient(w, group);
-    PatternVector index = hn::Zero(Patterns());
-    for (int i = 0; i + 1 < plan_.level_count; ++i) {
-      const auto above = hn::RebindMask(Patterns(), hn::Gt(exact, hn::Set(Floats(), plan_.thresholds[i])));
-      index = hn::Sub(index, hn::VecFromMask(Patterns(), above));
+    const Vector exact = group.quotient(w);
+    const Patterns patterns;
+    PatternVector index = hn::Zero(patterns);
+    if (plan_.level_count > static_cast<int>(hn::Lanes(Floats()))) {
+      for (int i = 0; i + 1 < plan_.level_count; ++i) {
+        const Mask above = hn::Gt(exact, hn::Set(Floats(), plan_.thresholds[i]));
+        index = hn::IfThenElse(hn::RebindMask(patterns, above), word(i + 1), index);
+      }
+      return index;
+    }
+    for (int half = plan_.level_count / 2; half > 0; half /= 2) {
+      const PatternVector next = hn::Add(index, word(half));
+      const auto places = hn::IndicesFromVec(Floats(), hn::Sub(next, word(1)));
+      const Mask above = hn::Gt(exact, hn::TableLookupLanes(thresholds_, places));
+      index = hn::IfThenElse(hn::RebindMask(patterns, above), next, index);
     }
     return index;
   }
@@ -133,7 +159,12 @@ class TableCoder {
   }
 
  private:
+  static HWY_INLINE PatternVector word(int value) {
+    return hn::Set(Patterns(), static_cast<std::uint32_t>(value));
+  }
+
   FakeQuantPlan plan_;
+  Vector thresholds_;
 };
 
 // Whether all elements are finite. `plan` is a copy: bytes that are written may lie anywhere.
@@ -169,11 +200,14 @@ HWY_INLINE bool code_rows(const FakeQuantPlan plan, const float* w, std::uint8_t
 }
 
 bool codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows) {
+  const bool one_scale = plan.scale_negative == nullptr;
   switch (plan.type) {
     case NumberType::floating:
-      return code_rows<FloatCoder>(plan, w, into, rows);
+      return one_scale ? code_rows<FloatCoder<OneScale>>(plan, w, into, rows)
+                       : code_rows<FloatCoder<SideScales>>(plan, w, into, rows);
     case NumberType::quantile:
-      return code_rows<TableCoder>(plan, w, into, rows);
+      return one_scale ? code_rows<TableCoder<OneScale>>(plan, w, into, rows)
+                       : code_rows<TableCoder<SideScales>>(plan, w, into, rows);
     case NumberType::integer:
     case NumberType::ternary:
       break;
