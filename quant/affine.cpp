@@ -9,6 +9,7 @@
 #include "data/formats/input_error.h"
 #include "quant/block_format.h"
 #include "quant/float_format.h"
+#include "quant/kernels/absmax_scales.h"
 #include "quant/scale_search.h"
 
 namespace bitlaw::quant {
@@ -51,6 +52,25 @@ void append(const GroupParameters& group, const QuantSpec& spec, AffineParameter
   }
 }
 
+// Of groups that lie one after the other, by their extremes.
+void append_absmax(std::span<const float> w, std::size_t width, const QuantSpec& spec, float global_scale,
+                   AffineParameters& found) {
+  const std::size_t groups = w.size() / width;
+  found.scale.resize(groups);
+  found.scale_negative.resize(spec.has_negative_scale() ? groups : 0);
+  found.zero_point_real.resize(spec.has_zero_point() ? groups : 0);
+  if (!absmax_scales(absmax_rule(spec, global_scale), w, width,
+                     {found.scale, found.scale_negative, found.zero_point_real})) {
+    throw_not_finite();
+  }
+  if (spec.fields().zero_point_dtype == ZeroPointType::int8) {
+    found.zero_point.resize(found.zero_point_real.size());
+    std::transform(found.zero_point_real.begin(), found.zero_point_real.end(), found.zero_point.begin(),
+                   [](float zero_point) { return static_cast<std::int8_t>(zero_point); });
+    found.zero_point_real.clear();
+  }
+}
+
 struct Block {
   std::size_t row = 0;
   std::size_t column = 0;
@@ -85,9 +105,14 @@ AffineParameters find_parameters(std::span<const float> w, std::int64_t out_feat
         options.global_scale ? *options.global_scale : global_scale_of_amax(amax_of(w), spec);
   }
   const float global_scale = found.global_scale.value_or(1.0F);
+  const bool lie_together = height == 1 || width == in;  // the elements that share a scale
+  if (lie_together && options.search == ScaleSearch::absmax && spec.fields().type != NumberType::ternary) {
+    append_absmax(w, height * width, spec, global_scale, found);
+    return found;
+  }
   const std::size_t rows = static_cast<std::size_t>(out_features) / height;
   found.scale.reserve(rows * (in / width));
-  if (height == 1 || width == in) {  // what shares a scale lies together
+  if (lie_together) {
     for (const GroupParameters& group : find_groups(w, height * width, spec, options.search, global_scale)) {
       append(group, spec, found);
     }

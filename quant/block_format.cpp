@@ -21,17 +21,16 @@ float power_of_two(int exponent) {
   return std::ldexp(1.0F, std::clamp(exponent, kSmallestExponent, kLargestExponent));
 }
 
-// Of the largest number; 6 for MXINT8, whose largest number 127 stands for 127 / 64.
-int element_exponent(const QuantSpec& spec) {
-  return spec.fields().type == NumberType::floating ? layout_of(*spec.fields().format).emax : 6;
-}
-
 }  // namespace
 
 int floor_log2(float x) {
   int exponent = 0;
   (void)std::frexp(x, &exponent);
   return exponent - 1;
+}
+
+int element_exponent(const QuantSpec& spec) {
+  return spec.fields().type == NumberType::floating ? layout_of(*spec.fields().format).emax : 6;
 }
 
 float mx_scale(float amax, const QuantSpec& spec) {

@@ -17,6 +17,8 @@ namespace bitlaw::quant {
 // floor(log2 x) of a positive finite x, subnormal numbers included.
 int floor_log2(float x);
 
+// emax of an MX element; 6 for MXINT8, whose largest number 127 stands for 127 / 64.
+int element_exponent(const QuantSpec& spec);
 // Scale of an MX block (scale_dtype e8m0) by the standard's rule; 2^-127 where amax is 0.
 float mx_scale(float amax, const QuantSpec& spec);
 // The same by the rule of compressed-tensors: the exponent is one higher where amax would round to the next

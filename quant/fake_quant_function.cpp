@@ -195,8 +195,15 @@ at::Tensor make_codes(const QuantSpec& spec, const FakeQuantInputs& inputs) {
   at::Tensor out = at::empty(inputs.weight.sizes(), inputs.weight.options().dtype(at::kByte));
   const auto* w = inputs.weight.const_data_ptr<float>();
   auto* into = out.mutable_data_ptr<std::uint8_t>();
-  for_rows(out.size(0), out.size(1),
-           [&](RowRange rows) { make_codes(plan, w, into + rows.first * out.size(1), rows); });
+  std::atomic<bool> is_finite = true;
+  for_rows(out.size(0), out.size(1), [&](RowRange rows) {
+    if (!make_codes(plan, w, into + rows.first * out.size(1), rows)) {
+      is_finite = false;
+    }
+  });
+  if (!is_finite) {
+    throw_not_finite();
+  }
   return out;
 }
 
@@ -207,20 +214,19 @@ std::vector<std::uint32_t> make_packed_codes(const QuantSpec& spec, const FakeQu
   const auto* w = inputs.weight.const_data_ptr<float>();
   const auto words = static_cast<std::size_t>(packed_words(inputs.weight.size(1), spec.bits()));
   std::vector<std::uint32_t> packed(static_cast<std::size_t>(out) * words);
-  std::atomic<bool> is_wrong = false;
+  std::atomic<bool> is_finite = true;
   for_rows(out, inputs.weight.size(1), [&](RowRange rows) {
     std::vector<std::uint8_t> codes(in);  // of a row: stays in the cache
     for (std::int64_t row = rows.first; row < rows.last; ++row) {
       const auto at = static_cast<std::size_t>(row);
-      if (!is_finite(std::span(w + at * in, in))) {
-        is_wrong = true;
+      if (!make_codes(plan, w, codes.data(), RowRange{row, row + 1})) {
+        is_finite = false;
         return;
       }
-      make_codes(plan, w, codes.data(), RowRange{row, row + 1});
       pack_row(codes, spec.bits(), std::span(packed).subspan(at * words, words));
     }
   });
-  if (is_wrong) {
+  if (!is_finite) {
     throw_not_finite();
   }
   return packed;

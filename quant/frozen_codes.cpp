@@ -1,14 +1,13 @@
 #include "quant/frozen_codes.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
 #include <optional>
-#include <vector>
 
+#include "quant/kernels/frozen_codes.h"
 #include "quant/levels.h"
+#include "quant/row_tasks.h"
 
 namespace bitlaw::quant {
 
@@ -17,79 +16,78 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kRowsPerTask = 8;
-
-std::vector<std::int64_t> groups_of_inputs(const QuantSpec& spec, const FrozenCodes& frozen) {
-  const std::int64_t in = frozen.codes.size(1);
-  const std::int64_t width = spec.group_width(in);
-  std::vector<std::int64_t> groups(static_cast<std::size_t>(in));
-  for (std::int64_t i = 0; i < in; ++i) {
-    groups[static_cast<std::size_t>(i)] =
-        frozen.group_index.defined() ? frozen.group_index.const_data_ptr<std::int32_t>()[i] : i / width;
-  }
-  return groups;
-}
-
-// body(element, its level minus its zero point, whether it has the negative scale, its scale row x groups +
-// group) for every element of rows [first, last).
-template <class Body>
-void for_elements(const QuantSpec& spec, const FrozenCodes& frozen, const FakeQuantInputs& inputs,
-                  std::int64_t first, std::int64_t last, const Body& body) {
-  const std::span<const float> levels = levels_of(spec);
-  const std::vector<std::int64_t> groups = groups_of_inputs(spec, frozen);
-  const std::int64_t in = frozen.codes.size(1);
-  const std::int64_t height = spec.group_height(frozen.codes.size(0));
-  const at::Tensor zero_points =
-      inputs.zero_point.defined() ? inputs.zero_point.to(at::kFloat) : at::zeros_like(inputs.scale);
-  const auto* zero_point = zero_points.const_data_ptr<float>();
-  const auto* codes = frozen.codes.const_data_ptr<std::uint8_t>();
-  const bool two_sided = inputs.scale_negative.defined();
-  for (std::int64_t row = first; row < last; ++row) {
-    const std::int64_t scale_row = row / height * inputs.scale.size(1);
-    for (std::int64_t i = 0; i < in; ++i) {
-      const float level = levels[codes[row * in + i]];
-      const std::int64_t shared = scale_row + groups[static_cast<std::size_t>(i)];
-      body(row * in + i, level - zero_point[shared], two_sided && std::signbit(level), shared);
+// Whether each input is of the group where it lies.
+bool are_neighbours(const at::Tensor& group_index, std::int64_t width) {
+  const auto* index = group_index.const_data_ptr<std::int32_t>();
+  for (std::int64_t i = 0; i < group_index.numel(); ++i) {
+    if (index[i] != i / width) {
+      return false;
     }
   }
+  return true;
 }
 
-at::Tensor values(const QuantSpec& spec, const FrozenCodes& frozen, const FakeQuantInputs& inputs) {
-  at::Tensor out = at::empty(frozen.codes.sizes(), inputs.scale.options());
-  auto* into = out.mutable_data_ptr<float>();
-  const auto* scale = inputs.scale.const_data_ptr<float>();
-  const auto* negative =
-      inputs.scale_negative.defined() ? inputs.scale_negative.const_data_ptr<float>() : scale;
-  at::parallel_for(0, out.size(0), kRowsPerTask, [&](std::int64_t first, std::int64_t last) {
-    for_elements(spec, frozen, inputs, first, last,
-                 [&](std::int64_t element, float level, bool is_negative, std::int64_t shared) {
-                   into[element] = level * (is_negative ? negative : scale)[shared];
-                 });
-  });
+// A plan, and what it points to that nobody else holds.
+struct HeldPlan {
+  FrozenPlan plan;
+  at::Tensor zero_points;
+};
+
+HeldPlan plan_of(const QuantSpec& spec, const FrozenCodes& frozen, const FakeQuantInputs& inputs) {
+  HeldPlan held;
+  FrozenPlan& plan = held.plan;
+  plan.codes = frozen.codes.const_data_ptr<std::uint8_t>();
+  plan.in_features = frozen.codes.size(1);
+  plan.group_width = spec.group_width(plan.in_features);
+  plan.groups = inputs.scale.size(1);
+  plan.rows_per_scale = spec.group_height(frozen.codes.size(0));
+  if (frozen.group_index.defined() && !are_neighbours(frozen.group_index, plan.group_width)) {
+    plan.group_index = frozen.group_index.const_data_ptr<std::int32_t>();
+  }
+  plan.levels = levels_of(spec);
+  const NumberType type = spec.fields().type;
+  if (type == NumberType::integer || type == NumberType::ternary) {
+    plan.first_level = plan.levels.back() - static_cast<float>(plan.levels.size() - 1);
+  }
+  plan.scale = inputs.scale.const_data_ptr<float>();
+  if (inputs.scale_negative.defined()) {
+    plan.scale_negative = inputs.scale_negative.const_data_ptr<float>();
+  }
+  if (inputs.zero_point.defined()) {
+    held.zero_points = inputs.zero_point.to(at::kFloat);
+    plan.zero_point = held.zero_points.const_data_ptr<float>();
+  }
+  return held;
+}
+
+at::Tensor values(const FrozenPlan& plan, const at::Tensor& codes, at::ScalarType type) {
+  at::Tensor out = at::empty(codes.sizes(), codes.options().dtype(type));
+  if (type == at::kBFloat16) {
+    auto* into = static_cast<std::uint16_t*>(out.mutable_data_ptr());
+    for_rows(out.size(0), out.size(1), [&](RowRange rows) { frozen_values(plan, into, rows); });
+  } else {
+    auto* into = out.mutable_data_ptr<float>();
+    for_rows(out.size(0), out.size(1), [&](RowRange rows) { frozen_values(plan, into, rows); });
+  }
   return out;
 }
 
-// d loss / d scale of each row, [out, groups], summed in double in the order of the inputs.
+// d loss / d scale of each row, [out, groups].
 struct RowSums {
   at::Tensor scale;
   at::Tensor negative;
 };
 
-RowSums row_sums(const QuantSpec& spec, const FrozenCodes& frozen, const FakeQuantInputs& inputs,
-                 const at::Tensor& grad) {
-  const std::int64_t groups = inputs.scale.size(1);
-  const std::int64_t in = frozen.codes.size(1);
-  const at::Tensor sums = at::zeros({2, grad.size(0), groups}, at::kDouble);
+RowSums row_sums(const FrozenPlan& plan, const at::Tensor& grad) {
+  const at::Tensor sums = at::zeros({2, grad.size(0), plan.groups}, at::kDouble);
   auto* positive = sums.mutable_data_ptr<double>();
-  auto* negative = positive + grad.size(0) * groups;
-  const auto* g = grad.const_data_ptr<float>();
-  at::parallel_for(0, grad.size(0), kRowsPerTask, [&](std::int64_t first, std::int64_t last) {
-    for_elements(spec, frozen, inputs, first, last,
-                 [&](std::int64_t element, float level, bool is_negative, std::int64_t shared) {
-                   double* const into = is_negative ? negative : positive;
-                   into[element / in * groups + shared % groups] +=
-                       static_cast<double>(g[element]) * static_cast<double>(level);
-                 });
+  auto* negative = plan.scale_negative == nullptr ? nullptr : positive + grad.size(0) * plan.groups;
+  for_rows(grad.size(0), grad.size(1), [&](RowRange rows) {
+    if (grad.scalar_type() == at::kBFloat16) {
+      frozen_sums(plan, static_cast<const std::uint16_t*>(grad.const_data_ptr()), {positive, negative}, rows);
+    } else {
+      frozen_sums(plan, grad.const_data_ptr<float>(), {positive, negative}, rows);
+    }
   });
   return {sums[0].to(at::kFloat), sums[1].to(at::kFloat)};
 }
@@ -97,11 +95,13 @@ RowSums row_sums(const QuantSpec& spec, const FrozenCodes& frozen, const FakeQua
 struct FrozenCodesFunction : torch::autograd::Function<FrozenCodesFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& log_scale,
                             const std::optional<at::Tensor>& log_scale_negative,
-                            const FakeQuantInputs& inputs, const QuantSpec& spec, const FrozenCodes& frozen) {
+                            const FakeQuantInputs& inputs, const QuantSpec& spec, const FrozenCodes& frozen,
+                            at::ScalarType type) {
     context->save_for_backward({log_scale, log_scale_negative.value_or(at::Tensor()), inputs.scale,
                                 inputs.zero_point, inputs.scale_negative, frozen.codes, frozen.group_index});
     context->saved_data["spec"] = spec.to_string();
-    return values(spec, frozen, inputs);
+    const HeldPlan held = plan_of(spec, frozen, inputs);
+    return values(held.plan, frozen.codes, type);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -112,11 +112,15 @@ struct FrozenCodesFunction : torch::autograd::Function<FrozenCodesFunction> {
     inputs.scale_negative = saved[4];
     const FrozenCodes frozen{saved[5], saved[6]};
     const QuantSpec spec = QuantSpec::parse(context->saved_data["spec"].toStringRef());
-    const RowSums sums = row_sums(spec, frozen, inputs, gradients[0].contiguous());
+    const HeldPlan held = plan_of(spec, frozen, inputs);
+    const RowSums sums = row_sums(held.plan, gradients[0].contiguous());
     const std::int64_t elements = frozen.codes.numel();
     return {log_scale_gradient(spec, elements, saved[0], sums.scale),
             saved[1].defined() ? log_scale_gradient(spec, elements, saved[1], sums.negative) : at::Tensor(),
-            at::Tensor(), at::Tensor(), at::Tensor()};
+            at::Tensor(),
+            at::Tensor(),
+            at::Tensor(),
+            at::Tensor()};
   }
 };
 
@@ -126,7 +130,8 @@ at::Tensor dequantise_frozen(const QuantSpec& spec, const FrozenCodes& frozen, c
                              at::ScalarType type) {
   const auto negative =
       inputs.log_scale_negative.defined() ? std::optional(inputs.log_scale_negative) : std::nullopt;
-  return FrozenCodesFunction::apply(inputs.log_scale, negative, inputs, spec, frozen).to(type);
+  const at::ScalarType kernel_type = type == at::kBFloat16 ? type : at::kFloat;
+  return FrozenCodesFunction::apply(inputs.log_scale, negative, inputs, spec, frozen, kernel_type).to(type);
 }
 
 }  // namespace bitlaw::quant

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/formats/input_error.h"
+#include "quant/kernels/pack_codes.h"
 #include "quant/levels.h"
 #include "quant/pack_check.h"
 
@@ -59,8 +60,8 @@ std::int64_t packed_words(std::int64_t in_features, int bits) {
 void pack_row(std::span<const std::uint8_t> codes, int bits, std::span<std::uint32_t> words) {
   const std::span<std::byte> bytes = std::as_writable_bytes(words);
   const std::size_t step = to_size(bits);  // bytes of eight codes
-  std::size_t i = 0;
-  std::size_t at = 0;
+  std::size_t i = pack_first_codes(codes, bits, bytes);
+  std::size_t at = i / 8 * step;
   for (; i + 8 <= codes.size() && at + 8 <= bytes.size(); i += 8, at += step) {
     std::uint64_t eight = 0;
     std::memcpy(&eight, codes.data() + i, 8);
@@ -82,6 +83,10 @@ void pack_row(std::span<const std::uint8_t> codes, int bits, std::span<std::uint
 
 void unpack_row(std::span<const std::uint32_t> words, int bits, std::span<std::uint8_t> codes) {
   const std::span<const std::byte> bytes = std::as_bytes(words);
+  if (bits == 8) {
+    std::memcpy(codes.data(), bytes.data(), codes.size());
+    return;
+  }
   const std::size_t step = to_size(bits);  // bytes of eight codes
   std::size_t i = 0;
   std::size_t at = 0;

@@ -2,7 +2,6 @@
 #include "quant/pack_check.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -32,8 +31,10 @@ void check_zero_points(const PackedTensor& packed, std::int64_t scales) {
   const bool real = packed.spec.fields().zero_point_dtype == ZeroPointType::float16;
   check_count("zero points", packed.zero_point.size(), present && !real ? scales : 0);
   check_count("real zero points", packed.zero_point_real.size(), present && real ? scales : 0);
+  const int q_min = packed.spec.q_min();
+  const int q_max = packed.spec.q_max();
   for (const std::int8_t zero_point : packed.zero_point) {
-    if (zero_point < packed.spec.q_min() || zero_point > packed.spec.q_max()) {
+    if (zero_point < q_min || zero_point > q_max) {
       throw InputError("zero point " + std::to_string(zero_point),
                        "it is a level of " + packed.spec.to_string(), "make the tensor again");
     }
@@ -104,21 +105,47 @@ void check_input_transform(const PackedTensor& packed) {
   }
 }
 
-bool has_unused_codes(const QuantSpec& spec) {
-  const std::span<const float> levels = levels_of(spec);
-  return std::any_of(levels.begin(), levels.end(), [](float level) { return std::isnan(level); });
+// Codes without a level.
+std::vector<std::uint8_t> unused_codes(std::span<const float> levels) {
+  std::vector<std::uint8_t> unused;
+  for (std::size_t code = 0; code < levels.size(); ++code) {
+    if (std::isnan(levels[code])) {
+      unused.push_back(static_cast<std::uint8_t>(code));
+    }
+  }
+  return unused;
+}
+
+// Without a branch, so that vectors do it: this is part of every export.
+bool holds(std::span<const std::uint8_t> codes, std::uint8_t wanted) {
+  std::uint8_t found = 0;
+  for (const std::uint8_t code : codes) {
+    found |= code == wanted ? std::uint8_t{1} : std::uint8_t{0};
+  }
+  return found != 0;
+}
+
+void check_unused(const QuantSpec& spec, std::span<const std::uint8_t> unused,
+                  std::span<const std::uint8_t> codes) {
+  for (const std::uint8_t code : unused) {
+    if (holds(codes, code)) {
+      throw InputError("code " + std::to_string(code), "it is no number of " + spec.to_string(),
+                       "make the codes again");
+    }
+  }
 }
 
 // Codes that are packed already: row by row, where there are codes without a level.
 void check_packed_codes(const PackedTensor& packed) {
-  if (!has_unused_codes(packed.spec)) {
+  const std::vector<std::uint8_t> unused = unused_codes(levels_of(packed.spec));
+  if (unused.empty()) {
     return;
   }
   const auto words = static_cast<std::size_t>(packed_words(packed.in_features, packed.spec.bits()));
   std::vector<std::uint8_t> row(static_cast<std::size_t>(packed.in_features));
   for (std::size_t begin = 0; begin < packed.codes.size(); begin += words) {
     unpack_row(std::span(packed.codes).subspan(begin, words), packed.spec.bits(), row);
-    check_codes(packed.spec, row);
+    check_unused(packed.spec, unused, row);
   }
 }
 
@@ -140,28 +167,16 @@ void check_extents(const PackedTensor& packed) {
 
 void check_codes(const QuantSpec& spec, std::span<const std::uint8_t> codes) {
   const std::span<const float> levels = levels_of(spec);
-  std::array<std::uint8_t, 256> is_wrong{};
-  for (std::size_t code = 0; code < is_wrong.size(); ++code) {
-    is_wrong[code] = code >= levels.size() || std::isnan(levels[code]) ? 1 : 0;
-  }
-  std::uint8_t wrong = 0;
-  for (const std::uint8_t code : codes) {  // without a branch: this is part of every export
-    wrong |= is_wrong[code];
-  }
-  if (wrong == 0) {
-    return;
-  }
+  std::uint8_t largest = 0;
   for (const std::uint8_t code : codes) {
-    if (code >= levels.size()) {
-      throw InputError("code " + std::to_string(code),
-                       "codes of " + spec.to_string() + " are below " + std::to_string(levels.size()),
-                       "make the codes again");
-    }
-    if (std::isnan(levels[code])) {
-      throw InputError("code " + std::to_string(code), "it is no number of " + spec.to_string(),
-                       "make the codes again");
-    }
+    largest = std::max(largest, code);
   }
+  if (largest >= levels.size()) {
+    throw InputError("code " + std::to_string(largest),
+                     "codes of " + spec.to_string() + " are below " + std::to_string(levels.size()),
+                     "make the codes again");
+  }
+  check_unused(spec, unused_codes(levels), codes);
 }
 
 void check_packed(const PackedTensor& packed) {

@@ -39,12 +39,6 @@ at::ScalarType zero_point_type(const QuantSpec& spec) {
   return spec.fields().zero_point_dtype == ZeroPointType::float16 ? at::kHalf : at::kChar;
 }
 
-void check_finite(const at::Tensor& weight) {
-  if (!is_finite(span_of<float>(weight))) {
-    throw_not_finite();
-  }
-}
-
 }  // namespace
 
 Quantizer::Quantizer(const QuantSpec& spec, Method method, std::int64_t out_features,
@@ -209,7 +203,6 @@ at::Tensor Quantizer::codes(const at::Tensor& weight) {
   if (has_frozen_codes()) {
     return codes_;
   }
-  check_finite(weight.contiguous());
   return by_input(make_codes(spec_, inputs_of(by_group(weight.detach()))));
 }
 

@@ -180,10 +180,6 @@ std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t w
   return found;
 }
 
-bool is_finite(std::span<const float> w) {
-  return range_of(w).is_finite;
-}
-
 void throw_not_finite() {
   throw data::InputError("the weight holds NaN or infinity", "it has no code",
                          "start from a state of the run in which all weights are finite");

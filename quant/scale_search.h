@@ -39,8 +39,7 @@ GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, Scal
 std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t width, const QuantSpec& spec,
                                          ScaleSearch search, float global_scale = 1.0F);
 
-bool is_finite(std::span<const float> w);  // all of it
-[[noreturn]] void throw_not_finite();      // InputError: a weight that holds NaN or infinity
+[[noreturn]] void throw_not_finite();  // InputError: a weight that holds NaN or infinity
 
 // The largest |w|; NaN or infinity is an InputError.
 float amax_of(std::span<const float> w);

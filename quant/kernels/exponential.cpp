@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "quant/kernels/exponential_math.h"
+#include "quant/kernels/storable_scale-inl.h"
 #include "quant/learned_scale.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -44,41 +45,6 @@ HWY_INLINE FloatVector exponential(FloatVector argument) {
   return hn::DemoteTo(Floats(), hn::IfThenElse(hn::Gt(result, largest), largest, result));
 }
 
-// Positive x to the nearest float16, half to even; x <= 65504.
-HWY_INLINE FloatVector round_to_float16(FloatVector x) {
-  const Floats f;
-  const hn::RebindToUnsigned<Floats> words;
-  const auto bits = hn::BitCast(words, x);
-  const auto odd = hn::And(hn::ShiftRight<13>(bits), hn::Set(words, 1));
-  const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(words, 0xFFF))), hn::Set(words, ~0x1FFFU));
-  // Subnormal numbers are multiples of 2^-24, the distance of float32 numbers around 0.75.
-  const FloatVector magic = hn::Set(f, 0.75F);
-  const FloatVector subnormal = hn::Sub(hn::Add(x, magic), magic);
-  return hn::IfThenElse(hn::Lt(x, hn::Set(f, 0x1p-14F)), subnormal, hn::BitCast(f, rounded));
-}
-
-// Positive x to the nearest bfloat16, half to even; x is at most the largest bfloat16.
-HWY_INLINE FloatVector round_to_bfloat16(FloatVector x) {
-  const hn::RebindToUnsigned<Floats> words;
-  const auto bits = hn::BitCast(words, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
-  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF)));
-  return hn::BitCast(Floats(), hn::And(rounded, hn::Set(words, ~0xFFFFU)));
-}
-
-HWY_INLINE FloatVector storable(FloatVector scale, const ScaleLimits& limits) {
-  const Floats f;
-  const FloatVector largest = hn::Set(f, limits.largest);
-  const FloatVector finite = hn::IfThenElse(hn::Gt(scale, largest), largest, scale);
-  FloatVector rounded = finite;
-  if (limits.type == ScaleType::float16) {
-    rounded = round_to_float16(finite);
-  } else if (limits.type == ScaleType::bfloat16) {
-    rounded = round_to_bfloat16(finite);
-  }
-  return hn::IfThenElse(hn::Eq(rounded, hn::Zero(f)), hn::Set(f, limits.smallest), rounded);
-}
-
 void exponentials(const float* log_scale, std::int64_t count, float* into) {
   const Floats f;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
@@ -97,7 +63,7 @@ void storable_exponentials(const float* log_scale, std::int64_t count, ScaleType
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
   std::int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(storable(exponential(hn::LoadU(f, log_scale + i)), limits), f, into + i);
+    hn::StoreU(storable(f, exponential(hn::LoadU(f, log_scale + i)), limits), f, into + i);
   }
   for (; i < count; ++i) {
     into[i] = scale_of_log(log_scale[i], type);

@@ -51,13 +51,14 @@ struct VectorConstants {
   Vector unshift;
   Vector q_min;
   Vector q_max;
-  Vector code_offset;
 };
 
 HWY_INLINE VectorConstants broadcast(const GroupConstants& group) {
   const Floats d;
-  return {hn::Set(d, group.scale), hn::Set(d, group.shift), hn::Set(d, group.unshift),
-          hn::Set(d, group.q_min), hn::Set(d, group.q_max), hn::Set(d, group.code_offset)};
+  return {
+      hn::Set(d, group.scale), hn::Set(d, group.shift), hn::Set(d, group.unshift),
+      hn::Set(d, group.q_min), hn::Set(d, group.q_max),
+  };
 }
 
 struct VectorPosition {
@@ -76,11 +77,6 @@ HWY_INLINE VectorPosition locate(Vector w, const VectorConstants& group) {
 
 HWY_INLINE Vector value_of(const VectorPosition& at, const VectorConstants& group) {
   return hn::Mul(hn::Add(at.q, group.unshift), group.scale);
-}
-
-HWY_INLINE hn::Vec<hn::RebindToSigned<Floats>> code_of(const VectorPosition& at,
-                                                       const VectorConstants& group) {
-  return hn::ConvertTo(hn::RebindToSigned<Floats>(), hn::Add(at.q, group.code_offset));
 }
 
 }  // namespace bitlaw::quant::HWY_NAMESPACE

@@ -12,22 +12,11 @@
 #include "quant/kernels/fake_quant-inl.h"
 #include "quant/kernels/fake_quant_math.h"
 #include "quant/kernels/level_quant-inl.h"
+#include "quant/kernels/plan_groups.h"
 #include "quant/levels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace bitlaw::quant::HWY_NAMESPACE {
-
-HWY_INLINE GroupConstants grid_group(const FakeQuantPlan& plan, std::int64_t index) {
-  float zero_point = plan.zero_point != nullptr ? static_cast<float>(plan.zero_point[index]) : 0.0F;
-  zero_point = plan.zero_point_real != nullptr ? plan.zero_point_real[index] : zero_point;
-  return {plan.scale[index], zero_point - plan.offset, plan.offset - zero_point, plan.q_min,
-          plan.q_max,        plan.code_offset};
-}
-
-HWY_INLINE LevelScales level_scales(const FakeQuantPlan& plan, std::int64_t index) {
-  const bool two_sided = plan.scale_negative != nullptr;
-  return {plan.scale[index], two_sided ? plan.scale_negative[index] : plan.scale[index], two_sided};
-}
 
 // body(group, row, group of the row, first element) for every group of the rows; the type of `group` follows
 // the numbers.
@@ -43,11 +32,9 @@ HWY_INLINE void for_groups(const FakeQuantPlan& plan, RowRange rows, const Body&
     }
   };
   if (plan.type == NumberType::floating) {
-    walk([&](std::int64_t index) { return FloatGroup{level_scales(plan, index), plan.element}; });
+    walk([&](std::int64_t index) { return float_group(plan, index); });
   } else if (plan.type == NumberType::quantile) {
-    walk([&](std::int64_t index) {
-      return TableGroup{level_scales(plan, index), plan.levels, plan.thresholds, plan.level_count};
-    });
+    walk([&](std::int64_t index) { return table_group(plan, index); });
   } else {
     walk([&](std::int64_t index) { return grid_group(plan, index); });
   }
@@ -65,28 +52,6 @@ void forward_float(const FakeQuantPlan& plan, const float* w, float* into, RowRa
 }
 void forward_bfloat16(const FakeQuantPlan& plan, const float* w, std::uint16_t* into, RowRange rows) {
   forward_rows(plan, w, into, rows);
-}
-
-template <class Group>
-HWY_INLINE void codes_of_group(const Group& group, const float* w, std::uint8_t* into, std::int64_t width) {
-  const Floats d;
-  const hn::Rebind<std::uint8_t, Floats> bytes;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto constants = broadcast(group);
-  std::int64_t i = 0;
-  for (; i + lanes <= width; i += lanes) {
-    hn::StoreU(hn::DemoteTo(bytes, code_of(locate(load(w + i), constants), constants)), bytes, into + i);
-  }
-  for (; i < width; ++i) {
-    into[i] = quant::code_of(quant::locate(w[i], group), group);
-  }
-}
-
-void codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows) {
-  const std::int64_t begin = rows.first * plan.in_features;
-  for_groups(plan, rows, [&](const auto& group, std::int64_t /*index*/, std::int64_t first) {
-    codes_of_group(group, w + first, into + (first - begin), plan.group_width);
-  });
 }
 
 // Sums of d loss / d scale, in the order of add_pairwise.
@@ -195,7 +160,6 @@ namespace bitlaw::quant {
 namespace {
 HWY_EXPORT(forward_float);
 HWY_EXPORT(forward_bfloat16);
-HWY_EXPORT(codes);
 HWY_EXPORT(backward_float);
 HWY_EXPORT(backward_bfloat16);
 
@@ -238,10 +202,6 @@ void fake_quantise(const FakeQuantPlan& plan, const float* w, float* into, RowRa
 }
 void fake_quantise(const FakeQuantPlan& plan, const float* w, std::uint16_t* into, RowRange rows) {
   HWY_DYNAMIC_DISPATCH(forward_bfloat16)(plan, w, into, rows);
-}
-
-void make_codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows) {
-  HWY_DYNAMIC_DISPATCH(codes)(plan, w, into, rows);
 }
 
 void fake_quant_backward(const FakeQuantPlan& plan, const FakeQuantGradients<float>& gradients,

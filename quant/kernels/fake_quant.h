@@ -44,8 +44,9 @@ struct RowRange {
 void fake_quantise(const FakeQuantPlan& plan, const float* w, float* into, RowRange rows);
 // The float32 product rounded once to bfloat16 (bit patterns).
 void fake_quantise(const FakeQuantPlan& plan, const float* w, std::uint16_t* into, RowRange rows);
-// Codes as quant/levels.h numbers them, of the rows of the range alone: [rows, in]. w is finite.
-void make_codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows);
+// Codes as quant/levels.h numbers them, of the rows of the range alone: [rows, in]. False where an element is
+// NaN or infinite; its code then means nothing.
+[[nodiscard]] bool make_codes(const FakeQuantPlan& plan, const float* w, std::uint8_t* into, RowRange rows);
 
 template <class Gradient>  // float, or std::uint16_t: bfloat16 bit patterns
 struct FakeQuantGradients {

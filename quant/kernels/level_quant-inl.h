@@ -21,6 +21,7 @@ namespace bitlaw::quant::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Mask = hn::Mask<Floats>;
+using Words = hn::RebindToSigned<Floats>;
 
 struct VectorScales {
   Vector positive;
@@ -40,19 +41,13 @@ struct VectorFloatConstants {
   Vector largest;
   Vector min_normal;
   Vector magic;
-  Vector per_step;
-  FloatElement element;
 };
 
 HWY_INLINE VectorFloatConstants broadcast(const FloatGroup& group) {
   const Floats d;
   const FloatElement& element = group.element;
-  return {broadcast(group.scales, element.largest),
-          hn::Set(d, element.largest),
-          hn::Set(d, element.min_normal),
-          hn::Set(d, element.magic),
-          hn::Set(d, element.per_step),
-          element};
+  return {broadcast(group.scales, element.largest), hn::Set(d, element.largest),
+          hn::Set(d, element.min_normal), hn::Set(d, element.magic)};
 }
 
 struct VectorTableConstants {
@@ -97,7 +92,7 @@ HWY_INLINE Vector nearest_level(Vector exact, const VectorTableConstants& group)
 template <class Constants>
 HWY_INLINE VectorLevelPosition locate_level(Vector w, const Constants& group) {
   const Floats d;
-  const hn::RebindToSigned<Floats> words;
+  const Words words;
   const Mask negative = hn::RebindMask(d, hn::Lt(hn::BitCast(words, w), hn::Zero(words)));
   const Vector scale = hn::IfThenElse(negative, group.scales.negative, group.scales.positive);
   const Vector outermost =
@@ -115,31 +110,6 @@ HWY_INLINE VectorLevelPosition locate(Vector w, const VectorTableConstants& grou
 template <class Constants>
 HWY_INLINE Vector value_of(const VectorLevelPosition& at, const Constants& /*group*/) {
   return hn::Mul(at.level, at.scale);
-}
-
-using Words = hn::RebindToSigned<Floats>;
-
-HWY_INLINE hn::Vec<Words> code_of(const VectorLevelPosition& at, const VectorFloatConstants& group) {
-  const Words words;
-  const Vector magnitude = hn::Abs(at.level);
-  const auto shifted = hn::ShiftRightSame(hn::BitCast(words, magnitude), 23 - group.element.mantissa_bits);
-  const auto normal = hn::Sub(shifted, hn::Set(words, static_cast<std::int32_t>(group.element.rebias)));
-  const auto subnormal = hn::ConvertTo(words, hn::Mul(magnitude, group.per_step));
-  const auto is_subnormal = hn::RebindMask(words, hn::Lt(magnitude, group.min_normal));
-  const auto pattern = hn::IfThenElse(is_subnormal, subnormal, normal);
-  const auto sign_bit = hn::Set(words, static_cast<std::int32_t>(group.element.sign_bit));
-  return hn::Or(pattern, hn::IfThenElseZero(hn::RebindMask(words, at.negative), sign_bit));
-}
-
-HWY_INLINE hn::Vec<Words> code_of(const VectorLevelPosition& at, const VectorTableConstants& group) {
-  const Floats d;
-  const Words words;
-  auto index = hn::Zero(words);
-  for (int i = 0; i + 1 < group.table.count; ++i) {
-    const auto above = hn::Gt(at.exact, hn::Set(d, group.table.thresholds[i]));
-    index = hn::Add(index, hn::IfThenElseZero(hn::RebindMask(words, above), hn::Set(words, 1)));
-  }
-  return index;
 }
 
 HWY_INLINE Vector scale_slope(const VectorLevelPosition& at) {

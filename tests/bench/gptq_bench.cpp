@@ -1,6 +1,6 @@
 // GPTQ of one layer of 1024 outputs and 4096 inputs (fc2 of a VAR of width 1024) on one thread unless
-// OMP_NUM_THREADS says otherwise, and round-to-nearest with packing against memory bandwidth. Medians. The
-// PyTorch side of GPTQ is peers/gptq.py, on a layer of the same numbers; both print the layer's output error.
+// OMP_NUM_THREADS says otherwise. Medians. The PyTorch side is peers/gptq.py, on a layer of the same numbers;
+// both print the layer's output error.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -8,13 +8,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <vector>
 
 #include "quant/methods/gptq.h"
 #include "quant/methods/rtn.h"
-#include "quant/quantizer.h"
 
 namespace {
 
@@ -51,22 +49,6 @@ void bench_gptq(const char* text, const at::Tensor& weight, const InputStatistic
               options.act_order ? "act-order" : "         ", seconds, error, nearest);
 }
 
-void bench_packing(const char* text, const at::Tensor& weight) {
-  Quantizer quantizer(QuantSpec::parse(text), Method::rtn, weight.size(0), weight.size(1));
-  const double seconds = median_seconds(11, [&] {
-    quantizer.initialise(weight, ScaleSearch::absmax);
-    quantizer.pack(weight);
-  });
-  const at::Tensor into = at::zeros_like(weight);  // mapped
-  const double copy = median_seconds(
-      11, [&] { std::memcpy(into.mutable_data_ptr(), weight.const_data_ptr(), weight.nbytes()); });
-  const auto bytes = static_cast<double>(weight.nbytes());
-  const double moved = bytes * (1.0 + quantizer.spec().bits() / 32.0);  // weights read, codes written
-  std::printf("rtn, absmax, packed %-18s %7.2f ms   %5.2f GB/s, memcpy %5.2f GB/s, ratio %.2f\n", text,
-              seconds * 1e3, moved / seconds / 1e9, 2.0 * bytes / copy / 1e9,
-              moved / seconds / (2.0 * bytes / copy));
-}
-
 }  // namespace
 
 int main() {
@@ -85,10 +67,5 @@ int main() {
   options = {};
   options.scales.search = ScaleSearch::mse;
   bench_gptq("int4.g128.sym.float32", weight, inputs, options);
-  const at::Tensor large = spread(kIn, kIn, 0.7123) * 0.02;
-  for (const char* text : {"int8.channel.sym", "int4.g128.sym", "int4.g64.sym", "int3.g64.asym",
-                           "int2h.g64.sym", "e2m1.g32.sym.e8m0"}) {
-    bench_packing(text, large);
-  }
   return 0;
 }

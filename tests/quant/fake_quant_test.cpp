@@ -79,7 +79,7 @@ TEST(FakeQuant, ForwardAndCodesEqualTheReferenceToTheBit) {
       std::vector<std::uint8_t> codes(count);
       fake_quantise(inputs.plan, inputs.w.data(), values.data(), {0, test.out});
       fake_quantise(inputs.plan, inputs.w.data(), halves.data(), {0, test.out});
-      make_codes(inputs.plan, inputs.w.data(), codes.data(), {0, test.out});
+      ASSERT_TRUE(make_codes(inputs.plan, inputs.w.data(), codes.data(), {0, test.out}));
       for (std::size_t i = 0; i < count; ++i) {
         const auto at = static_cast<std::int64_t>(i);
         const float scale = inputs.parameters.scale[scale_index(test, at)];

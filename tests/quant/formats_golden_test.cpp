@@ -48,7 +48,7 @@ std::vector<std::uint8_t> codes_of(const Weight& weight, const QuantSpec& spec,
   FakeQuantPlan plan = fake_quant_plan(spec, weight.in);
   plan.scale = scale.data();
   std::vector<std::uint8_t> codes(weight.w.size());
-  make_codes(plan, weight.w.data(), codes.data(), {0, weight.out});
+  EXPECT_TRUE(make_codes(plan, weight.w.data(), codes.data(), {0, weight.out}));
   return codes;
 }
 

@@ -136,7 +136,7 @@ TEST(LevelQuant, CodesAreNearestAndValuesAreTheirLevels) {
       std::vector<std::uint8_t> codes(layer.w.size());
       std::vector<float> values(layer.w.size());
       std::vector<std::uint16_t> halves(layer.w.size());
-      make_codes(layer.plan, layer.w.data(), codes.data(), {0, kOut});
+      ASSERT_TRUE(make_codes(layer.plan, layer.w.data(), codes.data(), {0, kOut}));
       fake_quantise(layer.plan, layer.w.data(), values.data(), {0, kOut});
       fake_quantise(layer.plan, layer.w.data(), halves.data(), {0, kOut});
       const PackedTensor packed = pack(layer.packed, codes);
@@ -174,7 +174,7 @@ TEST(LevelQuant, EveryThresholdOfTheQuantileFormats) {
     plan.scale = &one;
     for_each_target([&] {
       std::vector<std::uint8_t> codes(w.size());
-      make_codes(plan, w.data(), codes.data(), {0, 1});
+      ASSERT_TRUE(make_codes(plan, w.data(), codes.data(), {0, 1}));
       EXPECT_EQ(codes, wanted) << text;
     });
   }
@@ -197,7 +197,7 @@ TEST(LevelQuant, CodesOfValuesAreTheCodesAgain) {
     }
     const std::vector<float> values = dequantise(pack(layer.packed, codes));
     std::vector<std::uint8_t> again(codes.size());
-    make_codes(layer.plan, values.data(), again.data(), {0, kOut});
+    ASSERT_TRUE(make_codes(layer.plan, values.data(), again.data(), {0, kOut}));
     EXPECT_EQ(again, codes) << spec.to_string();
     std::vector<float> values_again(codes.size());
     fake_quantise(layer.plan, values.data(), values_again.data(), {0, kOut});
