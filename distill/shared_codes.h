@@ -24,7 +24,8 @@ struct RankGroup {
 };
 
 // make(i) of layers i = 0 .. count - 1, none of which depends on another: layer i by rank i % size. Called by
-// all ranks alike. An InputError of one rank is thrown on all of them.
+// all ranks alike. What one rank throws is thrown on all of them: an InputError as such, any other
+// std::exception as a std::runtime_error of its text.
 std::vector<quant::LayerCodes> shared_codes(std::int64_t count,
                                             const std::function<quant::LayerCodes(std::int64_t)>& make,
                                             const RankGroup& group);

@@ -32,6 +32,16 @@ void check_width(const SpecConfig& config) {
   }
 }
 
+// E5M2's scales are amax / 57344: for weights and inputs of usual size below 2^-14, where float16 has few
+// digits.
+void check_scale_type(const QuantSpecFields& fields) {
+  if (fields.format == FloatFormat::e5m2 && fields.scale_dtype == ScaleType::float16) {
+    throw InputError("format: e5m2 with scale_dtype: float16",
+                     "its scales are amax / 57344, where float16 has few digits or none",
+                     "set scale_dtype: bfloat16, float32, or e8m0 with group_size: 32");
+  }
+}
+
 // The enclosing format goes with the enclosing type and width.
 std::optional<FloatFormat> format_of(const SpecConfig& config, const SpecConfig& enclosing, NumberType type) {
   const bool inherits = type == NumberType::floating && !config.num_bits;
@@ -60,6 +70,7 @@ QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclos
   fields.symmetric = pick(config.symmetric, enclosing.symmetric, fields.symmetric);
   fields.strategy = pick(given_strategy(config), given_strategy(enclosing), fields.strategy);
   fields.scale_dtype = pick(config.scale_dtype, enclosing.scale_dtype, fields.scale_dtype);
+  check_scale_type(fields);
   // The enclosing sizes go with the enclosing strategy, zero points with asymmetric integers.
   const bool inherits_size = fields.strategy == Strategy::group;
   fields.group_size = config.group_size.value_or(inherits_size ? enclosing.group_size.value_or(0) : 0);

@@ -6,7 +6,7 @@ namespace bitlaw::quant {
 
 InputObservation::InputObservation(const std::vector<NamedLinear>& layers) {
   for (const auto& [name, linear] : layers) {
-    if (!linear->input_quantizer() || !linear->input_quantizer()->is_static()) {
+    if (!linear->input_quantizer() || linear->input_quantizer()->is_known()) {
       continue;
     }
     layers_.emplace_back(name, linear);

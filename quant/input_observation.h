@@ -18,7 +18,7 @@ using NamedLinear = std::pair<std::string, Linear*>;
 
 class InputObservation {
  public:
-  // Layers whose inputs have no static scale are left alone.
+  // Layers whose inputs have no static scale, or know it already, are left alone.
   explicit InputObservation(const std::vector<NamedLinear>& layers);
   ~InputObservation();
   InputObservation(const InputObservation&) = delete;

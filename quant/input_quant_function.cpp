@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "quant/affine.h"
 #include "quant/block_format.h"
 #include "quant/kernels/fake_quant.h"
 #include "quant/learned_scale.h"
@@ -149,6 +150,46 @@ InputGradients clip_gradients(const at::Tensor& x, const at::Tensor& grad, const
   return result;
 }
 
+// What a zero point may be.
+struct ZeroPointRange {
+  float lowest = 0.0F;
+  float highest = 0.0F;
+};
+
+bool has_real_zero_point(const QuantSpec& spec) {
+  return spec.fields().zero_point_dtype == ZeroPointType::float16;
+}
+
+ZeroPointRange zero_point_range(const QuantSpec& spec) {
+  if (has_real_zero_point(spec)) {
+    const float largest = limits_of(ScaleType::float16).largest;
+    return {-largest, largest};
+  }
+  return {static_cast<float>(spec.q_min()), static_cast<float>(spec.q_max())};
+}
+
+float rounded_zero_point(float exact, const QuantSpec& spec) {
+  return has_real_zero_point(spec) ? round_to(exact, ScaleType::float16) : std::nearbyint(exact);
+}
+
+// How far the zero point would lie above (below: negative) what is stored; 0 where it is stored as it is.
+float beyond_codes(float exact, const QuantSpec& spec) {
+  const ZeroPointRange range = zero_point_range(spec);
+  const float rounded = rounded_zero_point(exact, spec);
+  return rounded - std::clamp(rounded, range.lowest, range.highest);
+}
+
+// LSQ+: scale and beta take the zero point with them, but where it stays at an end of the codes. There
+// descent, which moves beta along -gradient and so the zero point along +gradient, may only bring it back.
+void move_zero_point(float offset, const InputGrid& grid, const QuantSpec& spec, InputGradients& found) {
+  const auto beyond = static_cast<double>(beyond_codes(-offset / grid.scale, spec));
+  if (beyond == 0.0) {
+    found.scale += static_cast<double>(grid.zero_point) * found.beta;
+  } else if (found.beta * beyond > 0.0) {
+    found.beta = 0.0;
+  }
+}
+
 at::Tensor scalar(double value) {
   return at::full({1}, static_cast<float>(value));
 }
@@ -157,9 +198,9 @@ struct InputQuantFunction : torch::autograd::Function<InputQuantFunction> {
   using Optional = std::optional<at::Tensor>;
 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const Optional& step,
-                            const Optional& /*offset*/, const QuantSpec& spec, const InputGrid& grid,
+                            const Optional& offset, const QuantSpec& spec, const InputGrid& grid,
                             InputMethod method) {
-    context->save_for_backward({x, step.value_or(at::Tensor())});
+    context->save_for_backward({x, step.value_or(at::Tensor()), offset.value_or(at::Tensor())});
     context->saved_data["spec"] = spec.to_string();
     context->saved_data["scale"] = static_cast<double>(grid.scale);
     context->saved_data["zero_point"] = static_cast<double>(grid.zero_point);
@@ -173,30 +214,35 @@ struct InputQuantFunction : torch::autograd::Function<InputQuantFunction> {
     const InputGrid grid{static_cast<float>(context->saved_data["scale"].toDouble()),
                          static_cast<float>(context->saved_data["zero_point"].toDouble())};
     const auto method = static_cast<InputMethod>(context->saved_data["method"].toInt());
-    const at::Tensor &x = saved[0], &step = saved[1];
+    const at::Tensor &x = saved[0], &step = saved[1], &offset = saved[2];
     const at::Tensor matrix = as_matrix(x);
     const at::Tensor grad = as_matrix(gradients[0]);
-    const InputGradients found = method == InputMethod::pact
-                                     ? clip_gradients(matrix, grad, ends_of(spec, grid))
-                                     : scale_gradients(matrix, grad, Plan(spec, grid, matrix.size(1)));
+    InputGradients found = method == InputMethod::pact
+                               ? clip_gradients(matrix, grad, ends_of(spec, grid))
+                               : scale_gradients(matrix, grad, Plan(spec, grid, matrix.size(1)));
     variable_list result(6);
     result[0] = found.x.view(x.sizes()).to(x.scalar_type());
     const double factor = 1.0 / std::sqrt(static_cast<double>(matrix.size(1)) * largest_level(spec));
     if (method == InputMethod::pact) {
       result[1] = scalar(found.alpha);
     } else if (step.defined()) {
-      const bool with_offset = method == InputMethod::lsq_plus;
-      const double of_scale =
-          found.scale + (with_offset ? static_cast<double>(grid.zero_point) * found.beta : 0.0);
+      if (method == InputMethod::lsq_plus) {
+        move_zero_point(offset.item<float>(), grid, spec, found);
+        result[2] = scalar(found.beta * factor);
+      }
       const auto exponential = static_cast<double>(unrounded_scale(step.item<float>()));
-      result[1] = scalar(of_scale * factor * exponential);
-      result[2] = with_offset ? scalar(found.beta * factor) : at::Tensor();
+      result[1] = scalar(found.scale * factor * exponential);
     }
     return result;
   }
 };
 
 }  // namespace
+
+float zero_point_of(float offset, float scale, const QuantSpec& spec) {
+  const ZeroPointRange range = zero_point_range(spec);
+  return std::clamp(rounded_zero_point(-offset / scale, spec), range.lowest, range.highest) + 0.0F;  // no -0
+}
 
 at::Tensor fake_quantise_input(const at::Tensor& x, const QuantSpec& spec, const InputGrid& grid,
                                InputMethod method, const InputParameters& parameters) {

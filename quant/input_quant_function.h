@@ -6,7 +6,9 @@
 //   lsq       the same, and d x' / d scale = rint(v) - v inside, q + offset - zero point outside (floats: as
 //             level_quant_math.h); Esser et al. 2020, arXiv 1902.08153
 //   lsq_plus  d x' / d scale = rint(v) - v inside, q outside, d x' / d beta = 0 inside, 1 outside, for
-//             x' = q scale + beta, zero point = -beta / scale; Bhalgat et al. 2020, arXiv 2004.09576
+//             x' = q scale + beta, zero point = -beta / scale; Bhalgat et al. 2020, arXiv 2004.09576. Where
+//             -beta / scale lies outside the codes, the zero point stays at their end: d x' / d scale is then
+//             that of lsq, and beta has a gradient only where descent brings it back
 //   pact      alpha = scale * (largest code - zero point) clips: d x' / d alpha = 1 where x >= alpha, at the
 //             lower end -(alpha's share), 0 inside; d x' / d x = 1 strictly between the ends; Choi et al.
 //             2018, arXiv 1805.06085. symmetric: the lower end is q_min / q_max alpha (the codes reach one
@@ -28,6 +30,9 @@ struct InputGrid {
   float scale = 1.0F;
   float zero_point = 0.0F;  // 0 where the spec has none
 };
+
+// -offset / scale as it is stored: a whole code, or with real zero points a float16.
+float zero_point_of(float offset, float scale, const QuantSpec& spec);
 
 struct InputParameters {
   at::Tensor log_scale;  // [1]: lsq, lsq_plus

@@ -29,6 +29,11 @@ bool has_real_zero_point(const QuantSpec& spec) {
   return spec.fields().zero_point_dtype == ZeroPointType::float16;
 }
 
+// Asymmetric PACT: its range begins at zero.
+bool clips_at_zero(const InputPlan& plan) {
+  return plan.method == InputMethod::pact && plan.spec.has_zero_point();
+}
+
 float value(const at::Tensor& x) {
   return x.detach().to(at::kFloat).item<float>();
 }
@@ -82,17 +87,6 @@ float InputQuantizer::codes_above_zero() const {
   return static_cast<float>(plan_.spec.q_max() - zero_point);
 }
 
-float InputQuantizer::zero_point_of_offset(float scale) const {
-  const float exact = -known(value(parameters_.offset)) / scale;
-  if (has_real_zero_point(plan_.spec)) {
-    const float largest = limits_of(ScaleType::float16).largest;
-    return round_to(std::clamp(exact, -largest, largest), ScaleType::float16);
-  }
-  return std::clamp(std::nearbyint(exact), static_cast<float>(plan_.spec.q_min()),
-                    static_cast<float>(plan_.spec.q_max())) +
-         0.0F;  // no -0
-}
-
 InputGrid InputQuantizer::grid() const {
   const ScaleType type = plan_.spec.fields().scale_dtype;
   switch (plan_.method) {
@@ -103,7 +97,7 @@ InputGrid InputQuantizer::grid() const {
               zero_point_.defined() ? value(zero_point_) : 0.0F};
     case InputMethod::lsq_plus: {
       const float scale = scale_of_log(known(value(parameters_.log_scale)), type);
-      return {scale, zero_point_of_offset(scale)};
+      return {scale, zero_point_of(known(value(parameters_.offset)), scale, plan_.spec)};
     }
     case InputMethod::pact:
       break;
@@ -127,23 +121,53 @@ at::Tensor InputQuantizer::forward(const at::Tensor& x) {
 void InputQuantizer::adopt(const std::string& name, const Statistics& seen) {
   const at::NoGradGuard no_grad;
   const StaticScale found = static_scale(plan_.observer, name, seen, observed_spec(plan_.spec));
-  const bool of_positive = plan_.method == InputMethod::pact && plan_.spec.has_zero_point();
-  if (of_positive && found.zero_point != plan_.spec.q_min()) {
+  if (clips_at_zero(plan_) && saw_negative(name, seen)) {
     throw data::InputError(
         "quant.activations.method: pact with symmetric: false: the input of " + name + " has negative values",
         "PACT clips to 0 ... alpha, and they would all become 0",
         "set symmetric: true, or use method: lsq_plus");
   }
-  const auto take = [](at::Tensor& into, float x) {
+  take({found.scale, static_cast<float>(found.zero_point)});
+}
+
+void InputQuantizer::adopt(const PackedInput& packed) {
+  const at::NoGradGuard no_grad;
+  if (!(packed.spec == plan_.spec)) {
+    throw data::InputError(
+        "inputs of " + packed.spec.to_string() + ", the configuration wants " + plan_.spec.to_string(),
+        "the codes were made for them", "give quant.activations as the codes were made");
+  }
+  if (!is_static()) {
+    return;
+  }
+  check_packed(packed);
+  const InputGrid found{*packed.scale, packed.zero_point.value_or(0.0F)};
+  if (clips_at_zero(plan_) && found.zero_point != static_cast<float>(plan_.spec.q_min())) {
+    throw data::InputError("inputs with zero point " + std::to_string(found.zero_point) +
+                               ", the configuration has method: pact with symmetric: false",
+                           "PACT clips to 0 ... alpha, whose zero point is the lowest code",
+                           "use quant.activations.method: fixed, lsq or lsq_plus");
+  }
+  take(found);
+}
+
+void InputQuantizer::take(const InputGrid& found) {
+  const auto fill = [](at::Tensor& into, float x) {
     if (into.defined()) {
       into.fill_(x);
     }
   };
-  take(scale_, found.scale);
-  take(zero_point_, static_cast<float>(found.zero_point));
-  take(parameters_.log_scale, log_of_scale(found.scale));
-  take(parameters_.offset, -static_cast<float>(found.zero_point) * found.scale);
-  take(parameters_.alpha, found.scale * codes_above_zero());
+  fill(scale_, found.scale);
+  fill(zero_point_, found.zero_point);
+  fill(parameters_.log_scale, log_of_scale(found.scale));
+  fill(parameters_.offset, -found.zero_point * found.scale);
+  fill(parameters_.alpha, found.scale * codes_above_zero());
+}
+
+bool InputQuantizer::is_known() const {
+  const auto known = [](const at::Tensor& state) { return !state.defined() || !std::isnan(value(state)); };
+  return known(scale_) && known(parameters_.log_scale) && known(parameters_.offset) &&
+         known(parameters_.alpha);
 }
 
 PackedInput InputQuantizer::pack() const {

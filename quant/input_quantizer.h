@@ -6,6 +6,7 @@
 //   lsq       parameter "log_scale" = ln(scale): steps of AdamW are relative, as for weights
 //   lsq_plus  parameters "log_scale" and "offset" (beta, in units of the input); zero point = -beta / scale,
 //             rounded straight through to its storage type (int8: to a whole level, so that zero is exact)
+//             and clamped to the codes
 //   pact      parameter "alpha", the clipping value; scale = alpha / largest code. symmetric: x is clipped to
 //             -alpha (q_min / q_max) ... alpha, the variant that inputs of transformers need, which have both
 //             signs; asymmetric: to 0 ... alpha, as published
@@ -38,8 +39,13 @@ class InputQuantizer : public torch::nn::Module {
   using Observer = std::function<void(const at::Tensor&)>;
   void set_observer(Observer observer) { observer_ = std::move(observer); }
   // The scale that follows from what was seen under `name`, which is that of the layer. InputError naming it:
-  // nothing was seen; pact for inputs that are not negative saw negative ones.
+  // nothing was seen, or NaN or infinity; pact for inputs that are not negative saw negative ones.
   void adopt(const std::string& name, const Statistics& seen);
+  // A file's or another run's scale, which a method may go on to learn. Of dynamic inputs there is nothing to
+  // take. InputError: another spec, both named, or asymmetric pact and a zero point that is not the lowest
+  // code.
+  void adopt(const PackedInput& packed);
+  bool is_known() const;  // static: observed, adopted or loaded
 
   InputGrid grid() const;  // static: what is used and stored
   PackedInput pack() const;
@@ -49,7 +55,7 @@ class InputQuantizer : public torch::nn::Module {
 
  private:
   void register_state();
-  float zero_point_of_offset(float scale) const;
+  void take(const InputGrid& found);
   float codes_above_zero() const;  // pact: alpha / scale
 
   InputPlan plan_;

@@ -131,6 +131,32 @@ at::Tensor counts_of(const at::Tensor& values) {
   return counts;
 }
 
+// float32 values of x, NaN and infinity as zeros: they are counted, and refused when the counts of all ranks
+// are there. An error of one rank would leave the others waiting for its counts.
+at::Tensor finite_values(const std::string& name, const at::Tensor& x, Statistics& into) {
+  const at::Tensor values = x.detach().to(at::kFloat).contiguous();
+  const auto [lowest, highest] = at::aminmax(values);  // NaN if any value is
+  if (std::isfinite(lowest.item<float>()) && std::isfinite(highest.item<float>())) {
+    into.add(name + ".not_finite", 0.0);
+    return values;
+  }
+  const at::Tensor finite = at::isfinite(values);
+  into.add(name + ".not_finite", static_cast<double>(values.numel()) - finite.sum().item<double>());
+  return values.where(finite, at::zeros_like(values));
+}
+
+void check_seen(const std::string& name, const Statistics& seen) {
+  if (!seen.contains(name + ".minimum")) {
+    throw data::InputError("no input of " + name + " was observed",
+                           "a static scale follows from what was seen",
+                           "calibrate with at least one batch that reaches the layer");
+  }
+  if (seen.scalar(name + ".not_finite") > 0.0) {
+    throw data::InputError("the input of " + name + " holds NaN or infinity", "it has no scale",
+                           "start from a state of the run that computes finite numbers");
+  }
+}
+
 void check_spec(const QuantSpec& spec) {
   TORCH_CHECK(spec.fields().strategy == Strategy::tensor &&
                   (spec.fields().type == NumberType::integer ||
@@ -142,34 +168,28 @@ void check_spec(const QuantSpec& spec) {
 
 void observe(const ObserverOptions& options, const std::string& name, const at::Tensor& x, Statistics& into) {
   const at::NoGradGuard no_grad;
-  const at::Tensor values = x.detach().to(at::kFloat).contiguous();
+  const at::Tensor values = finite_values(name, x, into);
   const auto [lowest, highest] = at::aminmax(values);
-  if (!std::isfinite(lowest.item<float>()) || !std::isfinite(highest.item<float>())) {
-    throw data::InputError("the input of " + name + " holds NaN or infinity", "it has no scale",
-                           "start from a state of the run that computes finite numbers");
-  }
+  into.minimum(name + ".minimum", lowest);
+  into.maximum(name + ".maximum", highest);
   if (options.kind == ObserverKind::moving_average) {
     into.add(name + ".batches", 1.0);
     into.add(name + ".sum_of_minima", lowest);
     into.add(name + ".sum_of_maxima", highest);
-    return;
   }
-  into.minimum(name + ".minimum", lowest);
-  into.maximum(name + ".maximum", highest);
   if (needs_histogram(options.kind)) {
     into.add(name + ".histogram", counts_of(values));
   }
 }
 
+bool saw_negative(const std::string& name, const Statistics& seen) {
+  return seen.scalar(name + ".minimum") < 0.0;
+}
+
 StaticScale static_scale(const ObserverOptions& options, const std::string& name, const Statistics& seen,
                          const QuantSpec& spec) {
   check_spec(spec);
-  const bool average = options.kind == ObserverKind::moving_average;
-  if (!seen.contains(name + (average ? ".batches" : ".minimum"))) {
-    throw data::InputError("no input of " + name + " was observed",
-                           "a static scale follows from what was seen",
-                           "calibrate with at least one batch that reaches the layer");
-  }
+  check_seen(name, seen);
   switch (options.kind) {
     case ObserverKind::moving_average: {
       const double batches = seen.scalar(name + ".batches");

@@ -33,13 +33,17 @@ struct StaticScale {
   std::int8_t zero_point = 0;
 };
 
-// Adds what the observer needs of one batch x (any shape, float32 or bfloat16, not empty). InputError naming
-// `name` when x holds NaN or infinity.
+// Adds what the observer needs of one batch x (any shape, float32 or bfloat16, not empty). NaN and infinity
+// are counted, not thrown: static_scale refuses them on all ranks that merged the counts.
 void observe(const ObserverOptions& options, const std::string& name, const at::Tensor& x, Statistics& into);
 
-// The scale for a spec with strategy tensor, integer or symmetric float. InputError when nothing was seen.
+// The scale for a spec with strategy tensor, integer or symmetric float. InputError naming `name` when
+// nothing was seen, or NaN or infinity.
 StaticScale static_scale(const ObserverOptions& options, const std::string& name, const Statistics& seen,
                          const QuantSpec& spec);
+
+// Whether any value that was seen lies below zero.
+bool saw_negative(const std::string& name, const Statistics& seen);
 
 // x through the spec and its scale, in x's type; d out / d x = 1 inside the range, 0 outside.
 at::Tensor fake_quantise_static(const at::Tensor& x, const QuantSpec& spec, const StaticScale& scale);

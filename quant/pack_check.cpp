@@ -61,31 +61,6 @@ void check_scales(const PackedTensor& packed, std::int64_t scales) {
   }
 }
 
-void check_group_index(const PackedTensor& packed) {
-  if (packed.group_index.empty()) {
-    return;
-  }
-  if (packed.spec.fields().strategy != Strategy::group) {
-    throw InputError("groups of scattered inputs with " + packed.spec.to_string(),
-                     "only strategy: group has groups", "make the tensor again");
-  }
-  check_count("group indices", packed.group_index.size(), packed.in_features);
-  std::vector<std::int64_t> members(static_cast<std::size_t>(packed.spec.groups(packed.in_features)));
-  for (const std::int32_t group : packed.group_index) {
-    if (group < 0 || static_cast<std::size_t>(group) >= members.size()) {
-      throw InputError("group index " + std::to_string(group),
-                       "there are " + std::to_string(members.size()) + " groups", "make the tensor again");
-    }
-    ++members[static_cast<std::size_t>(group)];
-  }
-  const std::int64_t wanted = packed.spec.fields().group_size;
-  const auto odd = std::find_if(members.begin(), members.end(), [&](auto count) { return count != wanted; });
-  if (odd != members.end()) {
-    throw InputError("a group of " + std::to_string(*odd) + " scattered inputs",
-                     "each group has " + std::to_string(wanted), "make the tensor again");
-  }
-}
-
 void check_input_transform(const PackedTensor& packed) {
   if (!packed.input_multiplier.empty()) {
     check_count("input multipliers", packed.input_multiplier.size(), packed.in_features);
@@ -179,6 +154,29 @@ void check_codes(const QuantSpec& spec, std::span<const std::uint8_t> codes) {
   check_unused(spec, unused_codes(levels), codes);
 }
 
+void check_group_index(const QuantSpec& spec, std::int64_t in_features,
+                       std::span<const std::int32_t> group_index) {
+  if (spec.fields().strategy != Strategy::group) {
+    throw InputError("groups of scattered inputs with " + spec.to_string(), "only strategy: group has groups",
+                     "make the tensor again");
+  }
+  check_count("group indices", group_index.size(), in_features);
+  std::vector<std::int64_t> members(static_cast<std::size_t>(spec.groups(in_features)));
+  for (const std::int32_t group : group_index) {
+    if (group < 0 || static_cast<std::size_t>(group) >= members.size()) {
+      throw InputError("group index " + std::to_string(group),
+                       "there are " + std::to_string(members.size()) + " groups", "make the tensor again");
+    }
+    ++members[static_cast<std::size_t>(group)];
+  }
+  const std::int64_t wanted = spec.fields().group_size;
+  const auto odd = std::find_if(members.begin(), members.end(), [&](auto count) { return count != wanted; });
+  if (odd != members.end()) {
+    throw InputError("a group of " + std::to_string(*odd) + " scattered inputs",
+                     "each group has " + std::to_string(wanted), "make the tensor again");
+  }
+}
+
 void check_packed(const PackedTensor& packed) {
   check_extents(packed);
   const std::int64_t scales =
@@ -187,7 +185,9 @@ void check_packed(const PackedTensor& packed) {
               packed.out_features * packed_words(packed.in_features, packed.spec.bits()));
   check_scales(packed, scales);
   check_zero_points(packed, scales);
-  check_group_index(packed);
+  if (!packed.group_index.empty()) {
+    check_group_index(packed.spec, packed.in_features, packed.group_index);
+  }
   check_input_transform(packed);
   check_packed_codes(packed);
 }

@@ -17,6 +17,28 @@ void raise_width(SpecConfig& weights, std::int64_t num_bits) {
   }
 }
 
+bool has_one_width(const SpecConfig& weights) {
+  return weights.format || weights.type == NumberType::quantile || weights.type == NumberType::ternary;
+}
+
+// `own`: the width of quant.weights in the end.
+void raise_override(SpecConfig& weights, const std::optional<std::int64_t>& own, std::int64_t num_bits) {
+  if (!has_one_width(weights)) {
+    raise_width(weights, num_bits);
+  } else if (!weights.num_bits && weights.type == NumberType::quantile) {
+    weights.num_bits = own;  // it inherits this one, not the width of the step
+  }
+}
+
+template <class Check>
+void check_width(std::int64_t step, const std::string& key, const Check& check) {
+  try {
+    check();
+  } catch (const InputError& error) {
+    throw InputError("progressive: " + key + " before step " + std::to_string(step) + ": " + error.what());
+  }
+}
+
 std::string text_of(const std::vector<std::int64_t>& numbers) {
   std::string text;
   for (const std::int64_t number : numbers) {
@@ -57,7 +79,7 @@ QuantConfig config_at(const QuantConfig& config, std::int64_t step) {
     const std::int64_t width = config.progressive.num_bits.at(static_cast<std::size_t>(end - steps.begin()));
     raise_width(result.weights, width);
     for (OverrideConfig& rule : result.overrides) {
-      raise_width(rule.weights, width);
+      raise_override(rule.weights, config.weights.num_bits, width);
     }
   }
   return result;
@@ -91,11 +113,12 @@ void check_progressive(const QuantConfig& config, std::int64_t max_steps) {
                          " with train.max_steps: " + std::to_string(max_steps),
                      "quant.weights.num_bits would never be trained", "end the last width earlier");
   }
-  for (std::size_t i = 0; i < progressive.steps.size(); ++i) {
-    const QuantConfig wide = config_at(config, progressive.steps[i] - 1);
-    weight_spec(wide.weights);
-    for (const OverrideConfig& rule : wide.overrides) {
-      weight_spec(rule.weights, wide.weights);
+  for (const std::int64_t step : progressive.steps) {
+    const QuantConfig wide = config_at(config, step - 1);
+    check_width(step, "weights", [&] { weight_spec(wide.weights); });
+    for (std::size_t i = 0; i < wide.overrides.size(); ++i) {
+      check_width(step, "overrides." + std::to_string(i),
+                  [&] { weight_spec(wide.overrides[i].weights, wide.weights); });
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 
 #include "trainer/named_tensors.h"
 
@@ -17,6 +18,8 @@ using distill::ParameterRole;
 constexpr std::array<ParameterRole, 4> kRoles = {ParameterRole::weight, ParameterRole::no_decay,
                                                  ParameterRole::quantizer_scale,
                                                  ParameterRole::clipping_value};
+
+constexpr const char* kFirstUpdate = "first_update/";
 
 bool moves_like_a_scale(ParameterRole role) {
   return role == ParameterRole::quantizer_scale || role == ParameterRole::clipping_value;
@@ -41,6 +44,7 @@ AdamW::AdamW(const std::vector<distill::NamedParameter>& parameters, const Optim
         group.exp_avg.push_back(at::zeros_like(parameter.tensor, at::TensorOptions().requires_grad(false)));
         group.exp_avg_sq.push_back(
             at::zeros_like(parameter.tensor, at::TensorOptions().requires_grad(false)));
+        group.first_update.push_back(0);
       }
     }
     if (!group.names.empty()) {
@@ -62,8 +66,11 @@ void AdamW::update(std::int64_t step, double lr_factor, double gradient_factor) 
     for (const at::Tensor& parameter : group.parameters) {
       gradients.push_back(parameter.grad());
     }
-    // The kernel counts up nothing itself; every tensor is at the same update.
-    const std::vector<at::Tensor> counts(group.parameters.size(), count);
+    std::vector<at::Tensor> counts;  // the kernel counts up nothing itself
+    counts.reserve(group.parameters.size());
+    for (const std::int64_t first : group.first_update) {
+      counts.push_back(first == 0 ? count : count - static_cast<double>(first));
+    }
     at::_fused_adamw_(group.parameters, gradients, group.exp_avg, group.exp_avg_sq, {}, counts,
                       group.lr * lr_factor, config_.betas[0], config_.betas[1], group.weight_decay,
                       config_.eps,
@@ -71,7 +78,7 @@ void AdamW::update(std::int64_t step, double lr_factor, double gradient_factor) 
   }
 }
 
-std::map<std::string, at::Tensor> AdamW::state() const {
+std::map<std::string, at::Tensor> AdamW::moments() const {
   std::map<std::string, at::Tensor> state;
   for (const Group& group : groups_) {
     for (std::size_t i = 0; i < group.names.size(); ++i) {
@@ -82,16 +89,46 @@ std::map<std::string, at::Tensor> AdamW::state() const {
   return state;
 }
 
-void AdamW::load(const std::map<std::string, at::Tensor>& state) {
-  copy_by_name(this->state(), state, "the optimiser's state");
+std::map<std::string, at::Tensor> AdamW::state() const {
+  std::map<std::string, at::Tensor> state = moments();
+  for (const Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      if (group.first_update[i] != 0) {
+        state.emplace(kFirstUpdate + group.names[i], at::full({1}, group.first_update[i], at::kLong));
+      }
+    }
+  }
+  return state;
 }
 
-void AdamW::forget(const std::vector<std::string>& names) {
-  const auto own = state();
-  for (const std::string& name : names) {
-    for (const char* moment : {"exp_avg/", "exp_avg_sq/"}) {
-      if (const auto found = own.find(moment + name); found != own.end()) {
-        found->second.zero_();
+void AdamW::load(const std::map<std::string, at::Tensor>& state) {
+  NamedTensors rest = state;
+  std::map<std::string, std::int64_t> first_updates;
+  for (const Group& group : groups_) {
+    for (const std::string& name : group.names) {
+      const auto found = rest.find(kFirstUpdate + name);
+      if (found != rest.end() && found->second.numel() == 1) {
+        first_updates[name] = found->second.item<std::int64_t>();
+        rest.erase(found);
+      }
+    }
+  }
+  copy_by_name(moments(), rest, "the optimiser's state");
+  for (Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      group.first_update[i] = first_updates[group.names[i]];
+    }
+  }
+}
+
+void AdamW::forget(const std::vector<std::string>& names, std::int64_t step) {
+  const std::set<std::string> forgotten(names.begin(), names.end());
+  for (Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      if (forgotten.count(group.names[i]) != 0) {
+        group.exp_avg[i].zero_();
+        group.exp_avg_sq[i].zero_();
+        group.first_update[i] = step;
       }
     }
   }

@@ -2,7 +2,8 @@
 //
 //   p <- p - lr wd p
 //   m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
-//   p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)          t: number of this update, from 1
+//   p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+// t: number of this update, from 1, counted anew for a parameter that begins anew (forget).
 // wd is weight_decay for ParameterRole::weight and clipping_value (PACT's penalty on alpha) and 0 for the
 // others; quantiser scales and clipping values have the learning rate scale_lr (0: lr). One pass over the
 // memory of each tensor.
@@ -24,17 +25,18 @@ class AdamW {
  public:
   AdamW(const std::vector<distill::NamedParameter>& parameters, const OptimConfig& config);
 
-  // Update number t = step + 1 with the gradients in .grad, multiplied by gradient_factor first (clipping;
-  // .grad is changed by it). lr_factor: of the schedule.
+  // The update after `step` others, with the gradients in .grad, multiplied by gradient_factor first
+  // (clipping; .grad is changed by it). lr_factor: of the schedule.
   void update(std::int64_t step, double lr_factor, double gradient_factor);
 
-  // "exp_avg/<name>" and "exp_avg_sq/<name>"; the tensors are the optimiser's own.
+  // "exp_avg/<name>" and "exp_avg_sq/<name>"; the tensors are the optimiser's own. And "first_update/<name>",
+  // int64 [1], of parameters that began anew: the updates that had been made by then.
   std::map<std::string, at::Tensor> state() const;
   // Copies them back. InputError names everything that is missing, unused or of another shape.
   void load(const std::map<std::string, at::Tensor>& state);
-  // Sets the moments of the named parameters to zero; names of others are ignored. The count of updates, and
-  // with it the correction of the moments' bias, goes on.
-  void forget(const std::vector<std::string>& names);
+  // When `step` updates have been made: the named parameters begin anew. Their moments become zero, and the
+  // correction of the moments' bias counts updates from here. Names of others are ignored.
+  void forget(const std::vector<std::string>& names, std::int64_t step);
 
  private:
   struct Group {
@@ -44,7 +46,9 @@ class AdamW {
     std::vector<at::Tensor> parameters;
     std::vector<at::Tensor> exp_avg;
     std::vector<at::Tensor> exp_avg_sq;
+    std::vector<std::int64_t> first_update;  // updates before a parameter began anew
   };
+  std::map<std::string, at::Tensor> moments() const;
   OptimConfig config_;
   std::vector<Group> groups_;
 };

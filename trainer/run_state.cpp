@@ -96,14 +96,15 @@ void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState
   quant::load_state(live.model, without_prefix(from.tensors, "model/"));
   NamedTensors moments = having_prefix(from.tensors, "exp_avg/");
   moments.merge(having_prefix(from.tensors, "exp_avg_sq/"));
+  moments.merge(having_prefix(from.tensors, "first_update/"));
   live.optimizer.load(moments);
   if (live.ema != nullptr) {
     live.ema->load(without_prefix(from.tensors, "ema/"));
   }
 }
 
-void begin_anew(const std::vector<std::string>& names, LiveState& live) {
-  live.optimizer.forget(names);
+void begin_anew(const std::vector<std::string>& names, std::int64_t step, LiveState& live) {
+  live.optimizer.forget(names, step);
   if (live.ema != nullptr) {
     live.ema->restart(names);
   }

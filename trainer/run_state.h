@@ -52,8 +52,9 @@ void require_same_run(const std::map<std::string, std::string>& texts, const Run
 // InputError as require_same_run, or when the tensors of `from` do not fit.
 void restore(const CheckpointState& from, const TrainerInputs& inputs, LiveState& live);
 
-// Moments of the named parameters become zero, averages of the named tensors the present values.
-void begin_anew(const std::vector<std::string>& names, LiveState& live);
+// When `step` updates have been made: the named parameters begin anew in the optimiser, averages of the named
+// tensors become the present values.
+void begin_anew(const std::vector<std::string>& names, std::int64_t step, LiveState& live);
 
 // DivergedError, on every rank, when any tensor differs from rank 0's in a bit.
 void require_equal_on_all_ranks(const TensorHashes& hashes, std::int64_t step, Collective& collective);

@@ -164,7 +164,7 @@ struct Trainer::Impl {
     const distill::Restart restart = task.begin_step(step);
     if (!restart.names.empty()) {
       LiveState state = live();
-      begin_anew(restart.names, state);
+      begin_anew(restart.names, step, state);
       say("step " + std::to_string(step) + ": " + restart.text);
     }
   }

@@ -10,6 +10,7 @@
 #include "quant/bits.h"
 #include "quant/layers.h"
 #include "quant/prepare.h"
+#include "quant/state_check.h"
 #include "quant/ste.h"
 
 namespace bitlaw::quant {
@@ -233,6 +234,9 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
 void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
   differences_of(model, state).throw_if_any("the state");
   copy_into(model, state);
+  for (const auto& [name, linear] : linear_layers(model)) {
+    check_state(name, *linear);
+  }
 }
 
 }  // namespace bitlaw::quant

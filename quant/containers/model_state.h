@@ -26,8 +26,10 @@ enum class StateScope { deployed, checkpoint };
 std::map<std::string, at::Tensor> state_of(torch::nn::Module& model, StateScope scope);
 // data::TensorHash of state_of(model, deployed), as 32 hexadecimal digits.
 std::string parameter_hash(torch::nn::Module& model);
-// Copies by name into the model; all missing, unused and mis-shaped names at once in one InputError. Names of
-// constant buffers in `state` are skipped; buffers of BufferRole::training may be absent.
+// Copies by name into the model; all missing, unused and mis-shaped names at once in one InputError, which is
+// thrown before the model is changed. Names of constant buffers in `state` are skipped; buffers of
+// BufferRole::training may be absent. InputError of quant/state_check.h when quantisers cannot have their
+// state.
 void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state);
 
 }  // namespace bitlaw::quant

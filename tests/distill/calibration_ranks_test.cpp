@@ -6,6 +6,7 @@
 #include <array>
 #include <barrier>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -160,6 +161,28 @@ TEST(SharedCodes, DivideTheWorkAndShareAnError) {
   });
   EXPECT_EQ(made[0], (std::vector<std::int64_t>{0, 2}));
   EXPECT_EQ(made[1], std::vector<std::int64_t>{1});
+}
+
+// Memory that is short, or a bug, on one rank: the others do not wait for its codes.
+TEST(SharedCodes, AFailureOfOneRankEndsAll) {
+  TwoRanks ranks;
+  TwoRanks::run([&](int rank) {
+    const auto make = [](std::int64_t i) {
+      if (i == 1) throw std::out_of_range("no memory of it");
+      quant::LayerCodes codes;
+      codes.codes = at::zeros({1, 1}, at::kByte);
+      codes.scale = at::ones({1, 1});
+      return codes;
+    };
+    try {
+      shared_codes(2, make, ranks.group(rank));
+      ADD_FAILURE() << rank;
+    } catch (const data::InputError&) {
+      ADD_FAILURE() << "nobody's mistake";
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "no memory of it");
+    }
+  });
 }
 
 }  // namespace

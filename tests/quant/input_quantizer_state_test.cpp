@@ -39,6 +39,51 @@ TEST(InputQuantizer, ObservedScalesBecomeTheParameters) {
   EXPECT_EQ(positive.zero_point, -8.0F);
 }
 
+// Whether PACT may clip at zero does not depend on how many bits tell the negative values from it.
+TEST(InputQuantizer, PactFromZeroWantsNoNegativeValueAtAll) {
+  const at::Tensor gelu = at::gelu(at::linspace(-4.0, 11.0, 64)).view({1, 64});
+  for (const std::string spec : {"int3.tensor.asym", "int4.tensor.asym", "int8.tensor.asym"}) {
+    for (const ObserverKind kind :
+         {ObserverKind::minmax, ObserverKind::moving_average, ObserverKind::percentile, ObserverKind::mse}) {
+      const auto found = [&](const at::Tensor& x) {
+        InputQuantizer quantizer(InputPlan{QuantSpec::parse(spec), InputMethod::pact, {kind, 90.0}});
+        Statistics seen;
+        observe(quantizer.plan().observer, "fc1", x, seen);
+        observe(quantizer.plan().observer, "fc1", x.abs() + 3.0, seen);
+        return message_of([&] { quantizer.adopt("fc1", seen); });
+      };
+      EXPECT_THAT(found(gelu), HasSubstr("the input of fc1 has negative values"));
+      EXPECT_EQ(found(gelu.abs()), "");
+    }
+  }
+}
+
+// Where another method goes on with a scale that is there: the same grid.
+TEST(InputQuantizer, AFilesScaleIsTakenAsItIs) {
+  const at::Tensor x = normal_tensor({4, 8}, 38) + 0.3;
+  for (const Case& item : kCases) {
+    const PackedInput packed = observed(item.spec, InputMethod::fixed, x).pack();
+    InputQuantizer quantizer(plan_of(item.spec, item.method));
+    EXPECT_FALSE(quantizer.is_known());
+    quantizer.adopt(packed);
+    EXPECT_TRUE(quantizer.is_known());
+    EXPECT_NEAR(*quantizer.pack().scale, *packed.scale, 5e-7 * static_cast<double>(*packed.scale));
+    if (packed.spec.fields().scale_dtype != ScaleType::float32) {
+      EXPECT_EQ(quantizer.pack(), packed) << item.spec;
+    }
+    InputQuantizer other(plan_of("int5.tensor.sym", InputMethod::lsq));
+    EXPECT_THAT(message_of([&] { other.adopt(packed); }),
+                testing::AllOf(HasSubstr("int5.tensor.sym"), HasSubstr(packed.spec.to_string())));
+  }
+  InputQuantizer dynamic(plan_of("int8.token.sym"));
+  EXPECT_TRUE(dynamic.is_known());
+  dynamic.adopt(QuantSpec::parse("int8.token.sym"));
+  EXPECT_THAT(message_of([&] { dynamic.adopt(QuantSpec::parse("int4.token.sym")); }), HasSubstr("int4"));
+  InputQuantizer positive(plan_of("int4.tensor.asym", InputMethod::pact));
+  EXPECT_THAT(message_of([&] { positive.adopt(observed("int4.tensor.asym", InputMethod::fixed, x).pack()); }),
+              HasSubstr("PACT clips to 0 ... alpha"));
+}
+
 TEST(InputQuantizer, NamesOfState) {
   const auto names = [](const std::string& spec, InputMethod method) {
     InputQuantizer quantizer(plan_of(spec, method));

@@ -182,6 +182,32 @@ TEST(InputQuantizer, GradientsByHand) {
   EXPECT_EQ(scalar(parameter(positive, "alpha").grad()), 1.0F);
 }
 
+// Beyond the codes the zero point does not follow beta: it must not be taken further out, and may come back.
+TEST(InputQuantizer, AnOffsetBeyondTheCodesOnlyComesBack) {
+  const at::Tensor x = at::tensor({-3.0F, 20.0F, 2.2F}).view({1, 3});
+  struct Expected {
+    float offset;                            // zero point -offset, clamped to -8 ... 7
+    float upstream;                          // gradient of every output
+    double offset_gradient, scale_gradient;  // without g
+  };
+  // At -8 levels are 0 ... 15: outside lie -3 and 20, and d x' / d scale = 0 + 15 + (2 - 2.2). At 7 they are
+  // -15 ... 0: outside lie 20 and 2.2, and d x' / d scale = 0 + 0 + (-3 + 3). At -2: -6 ... 9, outside lies
+  // 20, q = 7 there.
+  for (const Expected& expected : {Expected{100.0F, 1.0F, 2.0, 14.8}, Expected{100.0F, -1.0F, 0.0, -14.8},
+                                   Expected{-100.0F, 1.0F, 0.0, 0.0}, Expected{-100.0F, -1.0F, -2.0, 0.0},
+                                   Expected{8.3F, -1.0F, -2.0, 1.2}, Expected{2.0F, -1.0F, -1.0, -6.8}}) {
+    InputQuantizer quantizer(plan_of("int4.tensor.asym.float32", InputMethod::lsq_plus));
+    set(quantizer, "log_scale", 0.0F);
+    set(quantizer, "offset", expected.offset);
+    quantizer.forward(x).sum().mul(expected.upstream).backward();
+    const double g = 1.0 / std::sqrt(3.0 * 7.0);
+    EXPECT_NEAR(scalar(parameter(quantizer, "offset").grad()), expected.offset_gradient * g, 1e-6)
+        << expected.offset << " " << expected.upstream;
+    EXPECT_NEAR(scalar(parameter(quantizer, "log_scale").grad()), expected.scale_gradient * g, 1e-5)
+        << expected.offset << " " << expected.upstream;
+  }
+}
+
 TEST(InputQuantizer, FloatScalesAreLearnedToo) {
   const at::Tensor values = normal_tensor({7, kFeatures}, 34);
   InputQuantizer quantizer = observed("e2m1.tensor.sym.float32", InputMethod::lsq, values);

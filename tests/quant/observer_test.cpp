@@ -121,11 +121,19 @@ TEST(Observer, NothingSeenAndNaNAreErrorsThatNameTheLayer) {
   Statistics seen;
   EXPECT_THAT(message_of([&] { static_scale({}, "fc1", seen, int8()); }),
               AllOf(HasSubstr("no input of fc1"), HasSubstr("at least one batch")));
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
-    EXPECT_THAT(message_of([&] {
-                  observe({}, "fc1", at::tensor({1.0F, bad}), seen);
-                }),
-                HasSubstr("input of fc1 holds NaN or infinity"));
+  for (const ObserverKind kind :
+       {ObserverKind::minmax, ObserverKind::moving_average, ObserverKind::percentile, ObserverKind::mse}) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
+      // One rank saw it; both have the same names to merge, and both refuse.
+      Statistics mine;
+      Statistics theirs;
+      observe({kind}, "fc1", at::tensor({1.0F, bad}), mine);
+      observe({kind}, "fc1", at::tensor({1.0F, 2.0F}), theirs);
+      EXPECT_NO_THROW(static_scale({kind}, "fc1", theirs, int8()));
+      theirs.merge(mine);
+      EXPECT_THAT(message_of([&] { static_scale({kind}, "fc1", theirs, int8()); }),
+                  HasSubstr("input of fc1 holds NaN or infinity"));
+    }
   }
 }
 

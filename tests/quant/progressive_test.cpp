@@ -56,6 +56,34 @@ TEST(Progressive, ALayerNeverHasLessThanItsOwnWidth) {
   EXPECT_EQ(bits(0, 2), 4);
 }
 
+TEST(Progressive, NumbersOfOneWidthKeepItWhateverElseTheirRuleSays) {
+  QuantConfig config = config_of({8, 4}, {100, 200});
+  config.weights.num_bits = 3;
+  config.overrides.resize(5);
+  config.overrides[0].weights = {};
+  config.overrides[0].weights.type = NumberType::quantile;
+  config.overrides[0].weights.num_bits = 4;
+  config.overrides[1].weights = {};
+  config.overrides[1].weights.type = NumberType::quantile;  // of the 3 bits of quant.weights
+  config.overrides[2].weights = {};
+  config.overrides[2].weights.format = FloatFormat::e2m1;
+  config.overrides[2].weights.num_bits = 4;
+  config.overrides[3].weights = {};
+  config.overrides[3].weights.type = NumberType::ternary;
+  config.overrides[3].weights.num_bits = 2;
+  config.overrides[4].weights = {};
+  config.overrides[4].weights.type = NumberType::ternary;
+  const std::vector<std::string> specs = {"nf4.g64.sym", "nf3.g64.sym", "e2m1.g64.sym", "ternary.g64.sym",
+                                          "ternary.g64.sym"};
+  EXPECT_NO_THROW(check_progressive(config, 1000));
+  for (const std::int64_t step : {0, 100, 200}) {
+    const QuantConfig now = config_at(config, step);
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      EXPECT_EQ(weight_spec(now.overrides[i].weights, now.weights).to_string(), specs[i]) << step;
+    }
+  }
+}
+
 TEST(Progressive, TwoBitsGetTheirOwnGrid) {
   QuantConfig config = config_of({4}, {10});
   config.weights.num_bits = 2;
@@ -100,7 +128,10 @@ TEST(Progressive, WhatCannotWorkIsRefused) {
   EXPECT_NE(refusal(config), "");  // there is no nf8
   config = config_of({7}, {100});
   config.weights.type = NumberType::floating;
-  EXPECT_NE(refusal(config), "");
+  EXPECT_THAT(refusal(config), HasSubstr("progressive: weights before step 100: "));
+  config = config_of({7}, {100});
+  config.overrides[1].weights.type = NumberType::floating;  // at the width of quant.weights
+  EXPECT_THAT(refusal(config), HasSubstr("progressive: overrides.1 before step 100: "));
 }
 
 }  // namespace

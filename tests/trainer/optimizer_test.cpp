@@ -134,10 +134,53 @@ TEST(AdamW, ForgetsTheMomentsOfWhatWasReplaced) {
     parameters[i].tensor.mutable_grad() = gradient_of(0, i);
   }
   optimizer.update(0, 1.0, 1.0);
-  optimizer.forget({parameters[2].name, "of nobody"});
+  optimizer.forget({parameters[2].name, "of nobody"}, 1);
   for (const auto& [name, moment] : optimizer.state()) {
-    EXPECT_EQ(moment.eq(0).all().item<bool>(), name.ends_with(parameters[2].name)) << name;
+    if (!name.starts_with("first_update/")) {
+      EXPECT_EQ(moment.eq(0).all().item<bool>(), name.ends_with(parameters[2].name)) << name;
+    }
   }
+}
+
+// What begins anew after 1000 updates moves as one that has just begun, and goes on so from a saved state.
+TEST(AdamW, WhatBeginsAnewMovesAsInItsFirstUpdates) {
+  OptimConfig slow = config();
+  slow.betas = {0.9, 0.999};
+  auto late = parameters_of_each_role();
+  auto resumed = parameters_of_each_role();
+  auto fresh = parameters_of_each_role();
+  const auto step_scale = [](std::vector<NamedParameter>& parameters, AdamW& optimizer, int step, int of) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      parameters[i].tensor.mutable_grad() = gradient_of(of, i);
+    }
+    optimizer.update(step, 1.0, 1.0);
+  };
+  AdamW one(late, slow);
+  one.forget({"p2"}, 1000);
+  AdamW first(resumed, slow);
+  first.forget({"p2"}, 1000);
+  AdamW begun(fresh, slow);
+  for (int step = 0; step < 20; ++step) {
+    step_scale(late, one, 1000 + step, step);
+    step_scale(fresh, begun, step, step);
+  }
+  EXPECT_TRUE(at::equal(late[2].tensor, fresh[2].tensor));
+  EXPECT_FALSE(at::equal(late[0].tensor, fresh[0].tensor));  // its count goes on
+  for (int step = 0; step < 7; ++step) {
+    step_scale(resumed, first, 1000 + step, step);
+  }
+  EXPECT_EQ(first.state().at("first_update/p2").item<std::int64_t>(), 1000);
+  AdamW second(resumed, slow);
+  second.load(first.state());
+  for (int step = 7; step < 20; ++step) {
+    step_scale(resumed, second, 1000 + step, step);
+  }
+  for (std::size_t i = 0; i < late.size(); ++i) {
+    EXPECT_TRUE(at::equal(late[i].tensor, resumed[i].tensor)) << i;
+  }
+  auto state = first.state();
+  state["first_update/other"] = at::ones({1}, at::kLong);
+  EXPECT_THROW(second.load(state), data::InputError);
 }
 
 TEST(AdamW, StateThatDoesNotFitIsNamed) {
