@@ -75,4 +75,16 @@ std::optional<data::Batch> CalibrationSamples::part_of_batch(std::int64_t i, std
   return mine > 0 ? std::optional(read(i * width + first, mine)) : std::nullopt;
 }
 
+std::int64_t block_batch_width(const quant::CalibrationConfig& config, const CalibrationSamples& samples,
+                               const trainer::Collective& collective) {
+  const std::int64_t width = std::min(config.block_batch_size, samples.count());
+  if (width < collective.size()) {
+    throw data::InputError("quant.calibration.block_batch_size: " + std::to_string(width) + " on " +
+                               std::to_string(collective.size()) + " ranks",
+                           "every rank has a part of each batch",
+                           "raise quant.calibration.block_batch_size, or use fewer ranks");
+  }
+  return width;
+}
+
 }  // namespace bitlaw::launch

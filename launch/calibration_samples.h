@@ -38,4 +38,8 @@ class CalibrationSamples {
   std::int64_t count_;
 };
 
+// Samples of one step of block_ap, all ranks together. InputError: fewer than ranks.
+std::int64_t block_batch_width(const quant::CalibrationConfig& config, const CalibrationSamples& samples,
+                               const trainer::Collective& collective);
+
 }  // namespace bitlaw::launch

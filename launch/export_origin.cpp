@@ -13,6 +13,9 @@ namespace bitlaw::launch {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr const char* kOfRuns =
+    "export the run again; a model that others quantised can be converted, but does not say its network";
+
 std::string attribute(const quant::PackedModel& packed, const char* name) {
   const auto found = packed.attributes.find(name);
   return found == packed.attributes.end() ? "" : found->second;
@@ -50,11 +53,11 @@ ModelOrigin read_origin(const quant::PackedModel& packed, const fs::path& path) 
     read_source(nlohmann::json::parse(attribute(packed, "source")), origin);
   } catch (const nlohmann::json::exception&) {
     throw data::InputError(fmt::format("{}: the attribute source is missing or unreadable", path.string()),
-                           "a network is rebuilt from it", "export the run again");
+                           "a network is rebuilt from it", kOfRuns);
   }
   if (attribute(packed, "config").empty()) {
     throw data::InputError(fmt::format("{}: the attribute config is missing", path.string()),
-                           "a network is rebuilt from it", "export the run again");
+                           "a network is rebuilt from it", kOfRuns);
   }
   origin.path = path;
   origin.is_export = true;

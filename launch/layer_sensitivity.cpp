@@ -45,37 +45,28 @@ std::vector<quant::QuantSpec> specs_of(const LayerSensitivity& layer, const quan
   return specs;
 }
 
-Candidate candidate_of(const quant::PreparedLayer& prepared, quant::Linear& linear,
-                       const quant::QuantConfig& config) {
-  Candidate candidate{{}, &linear, {}};
-  LayerSensitivity& layer = candidate.layer;
-  layer.name = prepared.name;
-  layer.weights = prepared.out_features * prepared.in_features;
-  if (const quant::OverrideConfig* rule = quant::override_of_layer(config, layer.name)) {
-    layer.rule = rule->weights;
-  }
-  layer.is_decided = decides_width(layer.rule);
+Candidate candidate_of(const LayerSensitivity& layer, const quant::PreparedLayer& prepared,
+                       quant::Linear& linear, const quant::QuantConfig& config) {
+  Candidate candidate{layer, &linear, {}};
   for (const quant::QuantSpec& spec : specs_of(layer, config)) {
     auto quantizer = std::make_shared<quant::Quantizer>(spec, quant::Method::rtn, prepared.out_features,
                                                         prepared.in_features);
     quantizer->initialise(linear.weight, config.scale_search);
     candidate.quantizers.push_back(std::move(quantizer));
-    const double per_weight = spec.bits_per_weight(prepared.out_features, prepared.in_features);
-    layer.widths.push_back(spec.bits());
-    layer.choices.push_back({std::llround(per_weight * static_cast<double>(layer.weights)), 0.0});
   }
   return candidate;
 }
 
 std::vector<Candidate> candidates_of(torch::nn::Module& model, const quant::PrepareReport& report,
                                      const quant::QuantConfig& config) {
+  const std::vector<LayerSensitivity> layers = layer_choices(report, config);
   std::vector<Candidate> candidates;
   std::size_t i = 0;
   for (const auto& [name, linear] : quant::linear_layers(model)) {
     const quant::PreparedLayer& prepared = report.layers.at(i++);
     linear->attach(nullptr, std::nullopt);
-    if (prepared.spec) {
-      candidates.push_back(candidate_of(prepared, *linear, config));
+    if (candidates.size() < layers.size() && layers[candidates.size()].name == name) {
+      candidates.push_back(candidate_of(layers[candidates.size()], prepared, *linear, config));
     }
   }
   return candidates;
@@ -108,6 +99,30 @@ void measure_batch(distill::VarTask& task, const std::vector<Candidate>& candida
 }
 
 }  // namespace
+
+std::vector<LayerSensitivity> layer_choices(const quant::PrepareReport& report,
+                                            const quant::QuantConfig& config) {
+  std::vector<LayerSensitivity> layers;
+  for (const quant::PreparedLayer& prepared : report.layers) {
+    if (!quant::spec_of_layer(config, prepared.name)) {
+      continue;
+    }
+    LayerSensitivity layer;
+    layer.name = prepared.name;
+    layer.weights = prepared.out_features * prepared.in_features;
+    if (const quant::OverrideConfig* rule = quant::override_of_layer(config, layer.name)) {
+      layer.rule = rule->weights;
+    }
+    layer.is_decided = decides_width(layer.rule);
+    for (const quant::QuantSpec& spec : specs_of(layer, config)) {
+      const double per_weight = spec.bits_per_weight(prepared.out_features, prepared.in_features);
+      layer.widths.push_back(spec.bits());
+      layer.choices.push_back({std::llround(per_weight * static_cast<double>(layer.weights)), 0.0});
+    }
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
 
 std::vector<LayerSensitivity> measure_sensitivity(distill::VarTask& task, const quant::PrepareReport& report,
                                                   const quant::QuantConfig& config,

@@ -32,10 +32,14 @@ struct SensitivityRun {
 
 inline const std::vector<std::int64_t> kTriedWidths = {2, 3, 4, 8};
 
+// The layers of `report` that `config` quantises, with the bits of each width and without losses: from shapes
+// alone. InputError: a layer without a width of its own whose weights are no integers.
+std::vector<LayerSensitivity> layer_choices(const quant::PrepareReport& report,
+                                            const quant::QuantConfig& config);
+
 // Mean over tokens of KL(full precision, the layer alone rounded to nearest), in nats, of every layer that
 // `config` quantises. The model of `task` was prepared with `config` as `report` says; it is in full
-// precision (rest_dtype) afterwards. InputError: a layer without a width of its own whose weights are no
-// integers.
+// precision (rest_dtype) afterwards. InputError: as layer_choices.
 std::vector<LayerSensitivity> measure_sensitivity(distill::VarTask& task, const quant::PrepareReport& report,
                                                   const quant::QuantConfig& config,
                                                   const SensitivityRun& run);

@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include <csignal>
+#include <cstdio>
 
 #include "launch/cli.h"
 #include "trainer/stop_signal.h"
@@ -22,6 +23,7 @@ void keep_freed_memory() {
 
 int main(int argc, char** argv) {
   keep_freed_memory();
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // in a pipe too, results and errors come in their order
   std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit is an error of the write, with a message
   bitlaw::trainer::install_stop_signals();
   return bitlaw::launch::run_program(argc, argv);

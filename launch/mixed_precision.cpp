@@ -11,6 +11,7 @@
 
 #include "data/formats/input_error.h"
 #include "distill/tasks/var_task.h"
+#include "launch/bit_budget.h"
 #include "launch/calibration_samples.h"
 #include "quant/statistics.h"
 #include "trainer/statistics_reduction.h"
@@ -37,23 +38,15 @@ double loss_per_bit(const LayerSensitivity& layer) {
 
 MixedPrecision choose_widths(std::vector<LayerSensitivity> layers, double bits_per_weight) {
   MixedPrecision found;
+  found.budget_bits = bits_per_weight;
   found.layers = std::move(layers);
   std::vector<std::vector<quant::BitChoice>> choices;
   for (const LayerSensitivity& layer : found.layers) {
     choices.push_back(layer.choices);
   }
   found.frontier = quant::bit_frontier(choices);
-  const auto count = static_cast<double>(total_weights(found));
-  const auto budget = static_cast<std::int64_t>(bits_per_weight * count);
-  if (found.frontier.front().bits > budget) {
-    throw data::InputError(
-        fmt::format("--budget-bits {}", bits_per_weight),
-        fmt::format("with widths {} and the layers that quant.overrides decides, the least is {:.4g} bits a "
-                    "weight, scales included",
-                    fmt::join(kTriedWidths, ", "), static_cast<double>(found.frontier.front().bits) / count),
-        "raise --budget-bits, take num_bits out of quant.overrides, or let groups be larger");
-  }
-  found.chosen = quant::within_budget(found.frontier, budget);
+  const double budget = bits_per_weight * (1.0 + kBudgetSlack) * static_cast<double>(total_weights(found));
+  found.chosen = quant::within_budget(found.frontier, static_cast<std::int64_t>(budget));
   return found;
 }
 
@@ -66,25 +59,37 @@ MixedPrecision find_mixed_precision(const trainer::RunConfig& config, const Trai
     throw data::InputError("--budget-bits with task.kind: tokenizer", "it has no layers to quantise",
                            "name a run of kind pretrain or distill");
   }
+  check_budget(bits_per_weight, made.report, config.quant);
   const SensitivityRun run{
       [&](const std::function<void(const data::Batch&)>& body) { samples.for_each_batch(body); },
       [&](const quant::Statistics& mine) { return trainer::reduce_statistics(mine, collective); }};
   return choose_widths(measure_sensitivity(*task, made.report, config.quant, run), bits_per_weight);
 }
 
-void apply(const MixedPrecision& found, quant::QuantConfig& config) {
+std::vector<LayerWidth> chosen_widths(const MixedPrecision& found) {
+  std::vector<LayerWidth> widths;
   for (std::size_t i = 0; i < found.layers.size(); ++i) {
     const LayerSensitivity& layer = found.layers[i];
     if (!layer.is_decided) {
-      config.overrides.push_back({layer.name, layer.rule});
-      config.overrides.back().weights.num_bits = layer.widths[found.chosen.choices[i]];
+      widths.push_back({layer.name, layer.widths[found.chosen.choices[i]]});
     }
+  }
+  return widths;
+}
+
+void apply(const std::vector<LayerWidth>& widths, quant::QuantConfig& config) {
+  const quant::QuantConfig asked = config;
+  for (const LayerWidth& layer : widths) {
+    const quant::OverrideConfig* rule = quant::override_of_layer(asked, layer.name);
+    config.overrides.push_back({layer.name, rule == nullptr ? quant::SpecConfig() : rule->weights});
+    config.overrides.back().weights.num_bits = layer.num_bits;
   }
 }
 
 std::string MixedPrecision::to_json() const {
   const auto count = static_cast<double>(total_weights(*this));
   nlohmann::ordered_json json;
+  json["budget_bits"] = budget_bits;
   json["widths"] = kTriedWidths;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     nlohmann::ordered_json layer{
@@ -94,6 +99,7 @@ std::string MixedPrecision::to_json() const {
       layer["kl"].push_back(choice.loss);
     }
     layer["chosen"] = layers[i].widths[chosen.choices[i]];
+    layer["decided"] = layers[i].is_decided;
     json["layers"].push_back(layer);
   }
   for (const quant::BitAllocation& point : frontier) {

@@ -22,13 +22,7 @@ namespace {
 // EfficientQAT's first phase.
 void train_blocks(const TrainingOptions::Start& start, distill::VarTask& task) {
   const CalibrationSamples samples(start.config, *start.sources.train, start.collective);
-  const std::int64_t width = std::min(start.config.quant.calibration.block_batch_size, samples.count());
-  if (width < start.collective.size()) {
-    throw data::InputError("quant.calibration.block_batch_size: " + std::to_string(width) + " on " +
-                               std::to_string(start.collective.size()) + " ranks",
-                           "every rank has a part of each batch",
-                           "raise quant.calibration.block_batch_size, or use fewer ranks");
-  }
+  const std::int64_t width = block_batch_width(start.config.quant.calibration, samples, start.collective);
   const auto part = [&](std::int64_t i) {
     const auto batch = samples.part_of_batch(i, width);
     return batch ? std::optional(task.training_input(*batch)) : std::nullopt;
@@ -57,6 +51,16 @@ void log_static_inputs(const TrainingOptions::Start& start) {
 }
 
 }  // namespace
+
+void check_calibration(const trainer::RunConfig& config, const TrainingSources& sources,
+                       trainer::Collective& collective) {
+  if (quant::looks_at_samples(config.quant)) {
+    const CalibrationSamples samples(config, *sources.train, collective);
+    if (config.quant.method == quant::Method::block_ap) {
+      block_batch_width(config.quant.calibration, samples, collective);
+    }
+  }
+}
 
 void calibrate_model(const TrainingOptions::Start& start) {
   distill::VarTask& task = var_task(start.task);

@@ -6,6 +6,11 @@
 
 namespace bitlaw::launch {
 
+// What the two below would refuse and can be known without a model: for TrainingOptions::check_sources.
+// InputError: fewer samples than asked for, or more ranks than samples or than a batch of block_ap has.
+void check_calibration(const trainer::RunConfig& config, const TrainingSources& sources,
+                       trainer::Collective& collective);
+
 // Samples: the first quant.calibration.samples of the training stream's first epoch, in micro batches of
 // eval.micro_batch_size of which rank r takes every size-th. Logs a table of layers. InputError: fewer
 // samples than that, or what distill/calibration.h says; trainer::StopRequested.

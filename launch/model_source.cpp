@@ -6,10 +6,12 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "data/formats/input_error.h"
 #include "launch/export_origin.h"
+#include "launch/foreign_model.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "quant/progressive.h"
@@ -25,9 +27,19 @@ struct Place {
   bool is_export = false;
 };
 
+[[noreturn]] void refuse_foreign(const fs::path& path, const ForeignModel& foreign) {
+  throw data::InputError(fmt::format("{}: holds {}, which is no run and no export in the native format",
+                                     path.string(), foreign.noun()),
+                         "a network is rebuilt from one of those", foreign.remedy());
+}
+
 // Run folder, checkpoint folder, export folder or export file -> the checkpoint folder or the file.
 Place find_place(const fs::path& path) {
+  const std::optional<ForeignModel> foreign = foreign_model(path);
   if (fs::is_regular_file(path)) {
+    if (foreign) {
+      refuse_foreign(path, *foreign);
+    }
     return {path, true};
   }
   if (fs::is_regular_file(path / "model.h5")) {
@@ -42,6 +54,9 @@ Place find_place(const fs::path& path) {
     return {path, false};
   }
   if (!fs::is_directory(path / "checkpoints")) {
+    if (foreign) {
+      refuse_foreign(path, *foreign);
+    }
     throw data::InputError(fmt::format("{}: no run and no export is there", path.string()),
                            "a model is read from a run folder, a checkpoint, or an exported model.h5",
                            "check the path, or train it first");

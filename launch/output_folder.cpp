@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <system_error>
 #include <vector>
 
@@ -22,50 +23,47 @@ namespace {
                          "name another folder, or remove the file");
 }
 
-// The run that a model in the folder was made of.
-std::string run_of(const fs::path& folder, const std::string& name, quant::Container container) {
+// The run that the model in a file was made of.
+std::string run_of(const fs::path& file, const std::function<quant::PackedModel()>& read) {
   try {
-    return read_origin(quant::read_model(folder, container), folder).config.run.name;
+    return read_origin(read(), file).config.run.name;
   } catch (const data::InputError& error) {
-    refuse(folder / name, fmt::format("is of no run that can be read ({})", error.what()),
-           "it would be replaced");
+    refuse(file, fmt::format("is of no run that can be read ({})", error.what()), "it would be replaced");
   }
 }
 
-}  // namespace
+void refuse_other_run(const fs::path& file, const std::string& run,
+                      const std::function<quant::PackedModel()>& read) {
+  refuse_other_run(folder / there.front(), run, [&] { return quant::read_model(folder, container); });
+}
 
-void refuse_any_model(const fs::path& folder) {
-  const std::vector<std::string> there = quant::model_files(folder);
-  if (!there.empty()) {
-    refuse(folder / there.front(), "is there already", "another model may lie there");
+void refuse_another_tokenizer(const fs::path& folder, const std::string& run) {
+  const fs::path file = folder / kTokenizerFile;
+  if (fs::exists(file)) {
+    refuse_other_run(file, run, [&] { return quant::read_native(file); });
   }
 }
 
-void refuse_another_model(const fs::path& folder, quant::Container container, const std::string& run) {
-  const std::vector<std::string> there = quant::model_files(folder);
-  const std::vector<std::string> ours = quant::file_names(container);
-  for (const std::string& name : there) {
-    if (std::find(ours.begin(), ours.end(), name) == ours.end()) {
-      refuse(folder / name, fmt::format("is no file of {}", data::enum_name(container)),
-             "two models in one folder are taken for each other");
+OutputFolder::OutputFolder(const fs::path& folder) {
+  const std::vector<fs::path> missing = missing_folders(folder);
+  std::error_code error;
+  for (auto each = missing.rbegin(); each != missing.rend() && !error; ++each) {
+    if (fs::create_directory(*each, error)) {
+      made_.push_back(*each);
     }
   }
-  if (there.empty()) {
-    return;
+  if (!error && !fs::is_directory(folder, error)) {
+    error = std::make_error_code(std::errc::not_a_directory);
   }
-  if (const std::string other = run_of(folder, there.front(), container); other != run) {
-    refuse(folder / there.front(), fmt::format("is of run {}, not of {}", data::printable(other), run),
-           "it would be replaced by another model");
-  }
-}
-
-void make_output_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
   if (error) {
+    remove_empty(made_);
     throw data::InputError(fmt::format("--out: {} cannot be made ({})", folder.string(), error.message()),
                            "the packed file goes there", "name a folder that can be written");
   }
+}
+
+OutputFolder::~OutputFolder() {
+  remove_empty(made_);
 }
 
 }  // namespace bitlaw::launch

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "quant/containers/container.h"
 
@@ -15,7 +16,21 @@ void refuse_any_model(const std::filesystem::path& folder);
 void refuse_another_model(const std::filesystem::path& folder, quant::Container container,
                           const std::string& run);
 
-// Makes it, with its parents, unless it is there; InputError naming --out.
-void make_output_folder(const std::filesystem::path& folder);
+// InputError when the folder's tokenizer.h5 is not of run `run`, as above.
+void refuse_another_tokenizer(const std::filesystem::path& folder, const std::string& run);
+inline constexpr const char* kTokenizerFile = "tokenizer.h5";
+
+// Made with its parents, unless it is there. Destroyed, it removes what it made as long as that is empty: a
+// command that was refused leaves nothing behind.
+class OutputFolder {
+ public:
+  explicit OutputFolder(const std::filesystem::path& folder);  // InputError naming --out
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+  ~OutputFolder();
+
+ private:
+  std::vector<std::filesystem::path> made_;  // outermost first
+};
 
 }  // namespace bitlaw::launch

@@ -164,7 +164,7 @@ int quantise_on(trainer::Collective& collective, trainer::RunConfig config, cons
 
 bool needs_no_samples(const trainer::RunConfig& config) {
   return config.data.train.empty() && config.data.validation.empty() &&
-         !quant::needs_calibration(config.quant);
+         !quant::looks_at_samples(config.quant);
 }
 
 int quantise_alone(trainer::RunConfig config, const TrainingOptions& options) {

@@ -176,14 +176,24 @@ int run_trainer(trainer::TrainerInputs inputs, distill::Task& task, trainer::Col
   return kDone;
 }
 
-int train_on(trainer::Collective& collective, trainer::RunConfig config, const TrainingOptions& options) {
-  trainer::check_config(config, collective.size());
-  trainer::Log log(collective.rank(), options.verbosity);
-  const TrainingSources sources = load_training_sources(config);
+// The sources, and the configuration as the options change it by what they are.
+TrainingSources load_and_check(trainer::RunConfig& config, const TrainingOptions& options,
+                               trainer::Collective& collective) {
+  trainer::check_config(config, collective.size(), options.use);
+  TrainingSources sources = load_training_sources(config);
   record_tokenizer_geometry(config, sources);
+  if (options.check_sources) {
+    options.check_sources(config, sources, collective);
+  }
   if (options.amend_config) {
     options.amend_config(config, sources, collective);
   }
+  return sources;
+}
+
+int train_on(trainer::Collective& collective, trainer::RunConfig config, const TrainingOptions& options) {
+  trainer::Log log(collective.rank(), options.verbosity);
+  const TrainingSources sources = load_and_check(config, options, collective);
   const std::string identity = run_identity(config, sources);
   trainer::require_same_yaml(trainer::write_config(config), "the configuration", collective);
   trainer::require_same_yaml(identity, "the identity of the run (configuration and hashes of its sources)",

@@ -12,10 +12,12 @@
 #include "distill/models/published_models.h"
 #include "launch/commands/command.h"
 #include "launch/export_origin.h"
+#include "launch/importable_file.h"
 #include "launch/output_folder.h"
 #include "quant/containers/model_state.h"
 #include "quant/containers/unproved_files.h"
 #include "trainer/config/check.h"
+#include "trainer/config/key_list.h"
 #include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
@@ -28,7 +30,6 @@ constexpr std::size_t kMostSectionsShown = 12;
 
 using distill::Family;
 using distill::WeightShapes;
-using Sections = std::map<std::string, WeightShapes>;
 
 void refuse_what_is_there(const fs::path& folder) {
   for (const char* name : {kModelFile, kIncludeFile}) {
@@ -201,13 +202,32 @@ std::string described(const ImportRequest& request, const std::string& section) 
   return section.empty() ? name : name + ", section " + section;
 }
 
+// All keys of the section model but the groups of other families. A VAR has the geometry of its tokenizer.
+std::vector<std::string> model_keys(Family family) {
+  std::vector<std::string> other = {"model.dit.", "model.raster.", "model.vq."};
+  std::erase(other, family == Family::dit      ? "model.dit."
+                    : family == Family::raster ? "model.raster."
+                                               : "model.vq.");
+  std::vector<std::string> keys;
+  for (const std::string& key : trainer::all_keys()) {
+    const bool is_of_other = std::any_of(other.begin(), other.end(),
+                                         [&](const std::string& group) { return key.starts_with(group); });
+    if (key.starts_with("model.") && !is_of_other) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
 std::string include_text(const trainer::RunConfig& config, const fs::path& folder) {
   trainer::RunConfig student = config;
   student.model.init = folder.string();
+  std::vector<std::string> keys = model_keys(config.model.family);
+  if (!config.tokenizer.from.empty()) {
+    keys.emplace_back("tokenizer.from");
+  }
   return "# Starts from the weights of " + folder.string() + ": to be included.\n" +
-         trainer::write_config(student, config.tokenizer.from.empty()
-                                            ? std::vector<std::string>{"model"}
-                                            : std::vector<std::string>{"tokenizer.from", "model"});
+         trainer::write_config(student, keys);
 }
 
 // Files under their names once the network rebuilt from them is the one that was read.
@@ -257,7 +277,9 @@ ImportReport import_weights(const ImportRequest& request) {
   refuse_what_is_there(request.out);
   ImportReport report;
   report.origin.config = complete_config(request);
+  require_importable(request.file);
   const Sections sections = distill::weight_sections(request.file);
+  require_full_precision(request.file, sections);
   if (report.origin.config.model.family == Family::var) {
     take_tokenizer(request, report.origin);
   }
@@ -268,7 +290,7 @@ ImportReport import_weights(const ImportRequest& request) {
     }
   }
   std::shared_ptr<torch::nn::Module> model = read_network(request, sections, report);
-  make_output_folder(request.out);
+  const OutputFolder folder(request.out);
   write_files(request.out, std::move(model), report.origin);
   report.origin.path = request.out / kModelFile;
   report.origin.is_export = true;

@@ -1,7 +1,7 @@
 // Full specs from partial ones.
 #include "quant/config.h"
 
-#include "data/formats/input_error.h"
+#include "data/formats/input_errors.h"
 
 namespace bitlaw::quant {
 
@@ -18,8 +18,29 @@ std::optional<NumberType> type_of(const SpecConfig& config) {
   return !config.type && config.format ? std::optional(NumberType::floating) : config.type;
 }
 
-// A width beside a format or type that fixes it.
-void check_width(const SpecConfig& config) {
+// The enclosing format goes with the enclosing type and width.
+std::optional<FloatFormat> format_of(const SpecConfig& config, const SpecConfig& enclosing, NumberType type) {
+  const bool inherits = type == NumberType::floating && !config.num_bits;
+  return !config.format && inherits ? enclosing.format : config.format;
+}
+
+void check_known_before(bool dynamic) {
+  if (dynamic) {
+    throw InputError("weights with dynamic: true", "weights are known before the run",
+                     "leave dynamic out; it belongs to activations");
+  }
+}
+
+void check_strategy_of_weights(Strategy strategy) {
+  if (strategy == Strategy::token) {
+    throw InputError("weights with strategy: token", "a weight has no tokens",
+                     "use tensor, channel, group or block; token belongs to activations");
+  }
+}
+
+}  // namespace
+
+void check_given_width(const SpecConfig& config) {
   if (config.num_bits && config.format && *config.num_bits != bits_of(*config.format)) {
     throw InputError("num_bits " + std::to_string(*config.num_bits) +
                          " with format: " + std::string(data::enum_name(*config.format)),
@@ -42,14 +63,6 @@ void check_scale_type(const QuantSpecFields& fields) {
   }
 }
 
-// The enclosing format goes with the enclosing type and width.
-std::optional<FloatFormat> format_of(const SpecConfig& config, const SpecConfig& enclosing, NumberType type) {
-  const bool inherits = type == NumberType::floating && !config.num_bits;
-  return !config.format && inherits ? enclosing.format : config.format;
-}
-
-}  // namespace
-
 // A group size or a block says what shares a scale as well as a strategy does.
 std::optional<Strategy> given_strategy(const SpecConfig& config) {
   if (!config.strategy && config.group_size) {
@@ -62,7 +75,6 @@ std::optional<Strategy> given_strategy(const SpecConfig& config) {
 }
 
 QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclosing) {
-  check_width(config);
   QuantSpecFields fields;
   fields.num_bits = pick(config.num_bits, enclosing.num_bits, fields.num_bits);
   fields.type = pick(type_of(config), type_of(enclosing), fields.type);
@@ -70,7 +82,6 @@ QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclos
   fields.symmetric = pick(config.symmetric, enclosing.symmetric, fields.symmetric);
   fields.strategy = pick(given_strategy(config), given_strategy(enclosing), fields.strategy);
   fields.scale_dtype = pick(config.scale_dtype, enclosing.scale_dtype, fields.scale_dtype);
-  check_scale_type(fields);
   // The enclosing sizes go with the enclosing strategy, zero points with asymmetric integers.
   const bool inherits_size = fields.strategy == Strategy::group;
   fields.group_size = config.group_size.value_or(inherits_size ? enclosing.group_size.value_or(0) : 0);
@@ -83,18 +94,17 @@ QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclos
 }
 
 QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults) {
-  if (config.dynamic.value_or(defaults.dynamic.value_or(false))) {
-    throw InputError("weights with dynamic: true", "weights are known before the run",
-                     "leave dynamic out; it belongs to activations");
-  }
+  data::ErrorCollector problems;
+  problems.collect([&] { check_given_width(config); });
+  problems.collect([&] { check_known_before(config.dynamic.value_or(defaults.dynamic.value_or(false))); });
   QuantSpecFields fields = merged_fields(config, defaults);
   const bool two_bits = fields.type == NumberType::integer && fields.num_bits == 2;
   const Grid usual = fields.symmetric && two_bits ? Grid::half : Grid::integer;
   fields.grid = pick(config.grid, defaults.grid, usual);
-  if (fields.strategy == Strategy::token) {
-    throw InputError("weights with strategy: token", "a weight has no tokens",
-                     "use tensor, channel, group or block; token belongs to activations");
-  }
+  problems.collect([&] { check_strategy_of_weights(fields.strategy); });
+  problems.collect([&] { check_scale_type(fields); });
+  problems.collect([&] { QuantSpec{fields}; });
+  problems.throw_if_any();
   return QuantSpec(fields);
 }
 

@@ -194,10 +194,15 @@ void visit_fields(Visitor& visitor, QuantConfig& config) {
   visitor(Field{"calibration", "post-training methods that look at the layers' inputs"}, config.calibration);
 }
 
-// The full spec of weights: `config` over `defaults` over the documented defaults.
+// The full spec of weights: `config` over `defaults` over the documented defaults. data::InputError with the
+// reason, data::InputErrors when there are several.
 QuantSpec weight_spec(const SpecConfig& config, const SpecConfig& defaults = {});
 // That of activations: quant/input_plan.h.
 
+// InputError: a width beside a format or a type that has another one.
+void check_given_width(const SpecConfig& config);
+// InputError: E5M2 with float16 scales.
+void check_scale_type(const QuantSpecFields& fields);
 // The fields of `config`, what is absent from `enclosing`, else the defaults; grids are left out.
 QuantSpecFields merged_fields(const SpecConfig& config, const SpecConfig& enclosing);
 // As it is given, or as a group size or a block implies.

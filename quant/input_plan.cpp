@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "data/formats/input_error.h"
+#include "data/formats/input_errors.h"
 #include "quant/input_check.h"
 #include "quant/methods/method_plan.h"
 
@@ -54,33 +54,57 @@ void check_method_of_inputs(const QuantSpecFields& fields, InputMethod method) {
 }
 
 // Keys that say where a static scale comes from.
-void check_unused(const ActivationConfig& config, bool dynamic) {
-  const bool of_static = config.method || config.observer || config.percentile;
-  if (dynamic && of_static) {
-    const char* key = config.method ? "method" : (config.observer ? "observer" : "percentile");
+void check_unused(const char* key, bool is_given, bool dynamic) {
+  if (dynamic && is_given) {
     throw InputError(std::string("activations with dynamic: true and ").append(key),
                      "scales are made from each token at run time: nothing is observed or learned",
                      std::string("set dynamic: false, or remove ").append(key));
   }
-  if (config.percentile && config.observer != ObserverKind::percentile) {
+}
+
+void check_percentile(const ActivationConfig& config, bool dynamic) {
+  if (!dynamic && config.percentile && config.observer != ObserverKind::percentile) {
     throw InputError("activations with percentile, but not observer: percentile",
                      "no other observer looks at it", "set observer: percentile, or remove percentile");
   }
+}
+
+void check_learns(InputMethod of_inputs, Method method) {
+  if (of_inputs != InputMethod::fixed && is_post_training(method)) {
+    throw InputError("method: " + std::string(enum_name(of_inputs)) +
+                         " with quant.method: " + std::string(enum_name(method)),
+                     "a post-training method takes no step in which a scale could be learned",
+                     "use method: fixed, or train with quant.method: ste or lsq");
+  }
+}
+
+QuantSpecFields fields_of(const ActivationConfig& config, bool dynamic) {
+  QuantSpecFields fields = merged_fields(config, {});
+  fields.grid = config.grid.value_or(Grid::integer);
+  fields.strategy = given_strategy(config).value_or(dynamic ? Strategy::token : Strategy::tensor);
+  return fields;
 }
 
 }  // namespace
 
 InputPlan input_plan(const ActivationConfig& config) {
   const bool dynamic = config.dynamic.value_or(true);
-  check_unused(config, dynamic);
-  QuantSpecFields fields = merged_fields(config, {});
-  fields.grid = config.grid.value_or(Grid::integer);
-  fields.strategy = given_strategy(config).value_or(dynamic ? Strategy::token : Strategy::tensor);
+  const QuantSpecFields fields = fields_of(config, dynamic);
   const auto method = config.method.value_or(InputMethod::fixed);
-  check_zero_points(fields, method);
-  check_input_fields(fields);
-  check_strategy(fields.strategy, dynamic);
-  check_method_of_inputs(fields, method);
+  data::ErrorCollector problems;
+  problems.collect([&] { check_unused("method", config.method.has_value(), dynamic); });
+  problems.collect([&] { check_unused("observer", config.observer.has_value(), dynamic); });
+  problems.collect([&] { check_unused("percentile", config.percentile.has_value(), dynamic); });
+  problems.collect([&] { check_percentile(config, dynamic); });
+  problems.collect([&] { check_given_width(config); });
+  problems.collect([&] { check_scale_type(fields); });
+  problems.collect([&] { check_strategy(fields.strategy, dynamic); });
+  problems.collect([&] { check_method_of_inputs(fields, method); });
+  if (problems.collect([&] { check_input_fields(fields); })) {
+    problems.collect([&] { check_zero_points(fields, method); });
+    problems.collect([&] { QuantSpec{fields}; });
+  }
+  problems.throw_if_any();
   return {QuantSpec(fields),
           method,
           {config.observer.value_or(ObserverKind::mse), config.percentile.value_or(99.99)}};
@@ -94,13 +118,11 @@ void check_inputs(const QuantConfig& config) {
   if (!config.activations) {
     return;
   }
-  const InputPlan plan = input_plan(*config.activations);
-  if (plan.method != InputMethod::fixed && is_post_training(config.method)) {
-    throw InputError("method: " + std::string(enum_name(plan.method)) +
-                         " with quant.method: " + std::string(enum_name(config.method)),
-                     "a post-training method takes no step in which a scale could be learned",
-                     "use method: fixed, or train with quant.method: ste or lsq");
-  }
+  data::ErrorCollector problems;
+  problems.collect([&] { input_plan(*config.activations); });
+  problems.collect(
+      [&] { check_learns(config.activations->method.value_or(InputMethod::fixed), config.method); });
+  problems.throw_if_any();
 }
 
 }  // namespace bitlaw::quant

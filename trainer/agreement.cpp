@@ -22,6 +22,22 @@ std::string text_of_rank_0(const std::string& mine, Collective& collective) {
                             : std::string{static_cast<const char*>(found.const_data_ptr()), found.nbytes()};
 }
 
+// "" when there is none.
+std::string failure_of(const std::function<void()>& action) {
+  try {
+    action();
+    return "";
+  } catch (const data::InputError& error) {
+    return error.what();
+  }
+}
+
+void throw_if_any(const std::string& failure) {
+  if (!failure.empty()) {
+    throw data::InputError(failure);
+  }
+}
+
 }  // namespace
 
 std::string first_message(const std::string& mine, Collective& collective) {
@@ -57,18 +73,11 @@ bool decision_of_rank_0(bool mine, Collective& collective) {
 }
 
 void on_rank_0(const std::function<void()>& action, Collective& collective) {
-  std::string failure;
-  if (collective.rank() == 0) {
-    try {
-      action();
-    } catch (const data::InputError& error) {
-      failure = error.what();
-    }
-  }
-  failure = text_of_rank_0(failure, collective);
-  if (!failure.empty()) {
-    throw data::InputError(failure);
-  }
+  throw_if_any(text_of_rank_0(collective.rank() == 0 ? failure_of(action) : std::string(), collective));
+}
+
+void on_every_rank(const std::function<void()>& action, Collective& collective) {
+  throw_if_any(first_message(failure_of(action), collective));
 }
 
 void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective) {

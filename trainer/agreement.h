@@ -24,6 +24,10 @@ bool decision_of_rank_0(bool mine, Collective& collective);
 // another) is thrown on every rank, so that all leave alike; what else it throws is rank 0's alone.
 void on_rank_0(const std::function<void()>& action, Collective& collective);
 
+// Runs `action` on every rank. When some throw InputError, every rank throws the first one's; what else an
+// action throws is its rank's alone.
+void on_every_rank(const std::function<void()>& action, Collective& collective);
+
 // InputError, on every rank, when `yaml` (a configuration, an identity) is not rank 0's: names a rank and the
 // keys that differ. `what` is what the text is, for the message.
 void require_same_yaml(const std::string& yaml, const std::string& what, Collective& collective);

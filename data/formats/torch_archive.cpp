@@ -40,7 +40,8 @@ void refuse_other_formats(const std::filesystem::path& path) {
   }
   if (!begins(0, "PK")) {
     throw InputError(path.string() + " does not begin as a file of torch.save",
-                     "such a file is a zip archive", "name a .pth or .pt file");
+                     "such a file is a zip archive",
+                     "name a .pth or .pt file that torch.save wrote, or a .safetensors file");
   }
 }
 

@@ -28,7 +28,7 @@ int run_convert(const ConvertArguments& arguments) {
       arguments.from.empty() ? std::nullopt : std::optional(quant::container_named(arguments.from));
   refuse_any_model(arguments.out);
   const quant::PackedModel model = quant::read_model(arguments.input, from);
-  make_output_folder(arguments.out);
+  const OutputFolder folder(arguments.out);
   for (const fs::path& file : quant::write_model(arguments.out, model, options)) {
     fmt::print("{}: {} bytes\n", file.string(), fs::file_size(file));
   }

@@ -151,10 +151,11 @@ std::unique_ptr<data::ShardWriter> open_writer(const std::string& out, const dat
                                                trainer::Collective& collective) {
   std::unique_ptr<data::ShardWriter> writer;
   at::Tensor tag = at::zeros({1}, at::kLong);
-  if (collective.rank() == 0) {
+  const auto make_folder = [&] {
     writer = std::make_unique<data::ShardWriter>(out, tokens, samples_per_shard);
     tag.fill_(writer->tag());
-  }
+  };
+  trainer::on_rank_0(make_folder, collective);
   collective.broadcast(tag, 0).wait();
   if (!writer) {
     writer = std::make_unique<data::ShardWriter>(out, tokens, samples_per_shard, tag.item<std::int64_t>());
@@ -182,9 +183,12 @@ void make_shards(const Tokenizing& tokenizing, const data::ShardWriter& writer,
         tokenizing.append(writer.first_of(index) + done, std::min(tokenizing.batch(), samples - done), shard);
       }
     }
-    if (samples > 0) {
-      writer.write(index, shard.samples, shard.labels);
-    }
+    const auto write = [&] {
+      if (samples > 0) {
+        writer.write(index, shard.samples, shard.labels);
+      }
+    };
+    trainer::on_every_rank(write, collective);
   }
 }
 
@@ -208,9 +212,8 @@ int tokenize(const DataTokenizeArguments& arguments, trainer::Collective& collec
                                                                     : data::default_samples_per_shard(tokens),
                                     collective);
     make_shards(Tokenizing(images, tokenizer, tokens), *writer, collective);
-    if (collective.rank() == 0) result = writer->commit();
+    trainer::on_rank_0([&] { result = writer->commit(); }, collective);
   }
-  collective.barrier();
   if (collective.rank() == 0) print_made(arguments.out, *result, made);
   return kDone;
 }

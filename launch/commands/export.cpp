@@ -76,7 +76,10 @@ int run_export(const ExportArguments& arguments) {
   }
   const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
   refuse_another_model(arguments.out, options.container, trained.origin.config.run.name);
-  make_output_folder(arguments.out);
+  if (tokenizer) {
+    refuse_another_tokenizer(arguments.out, tokenizer->origin.config.run.name);
+  }
+  const OutputFolder folder(arguments.out);
   fmt::print("{}: {} weights of step {} of {}\n", trained.origin.config.run.name,
              name_of(trained.origin.weights), trained.origin.step, trained.origin.config.train.max_steps);
   if (options.container == quant::Container::native) {
@@ -85,7 +88,7 @@ int run_export(const ExportArguments& arguments) {
     export_foreign(trained, arguments.out, options);
   }
   if (tokenizer) {
-    export_into(fs::path(arguments.out) / "tokenizer.h5", *tokenizer);
+    export_into(fs::path(arguments.out) / kTokenizerFile, *tokenizer);
   }
   return kDone;
 }

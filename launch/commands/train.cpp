@@ -22,6 +22,7 @@ int train_from(const trainer::RunConfig& config, TrainingOptions options) {
         "use 'bitlaw ptq', or quant.method: ste or lsq");
   }
   if (quant::has_static_inputs(config.quant)) {
+    options.check_sources = check_calibration;
     options.before_first_step = observe_inputs;
   }
   return train(config, options);

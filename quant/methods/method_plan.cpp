@@ -4,7 +4,7 @@
 #include <bit>
 #include <string>
 
-#include "data/formats/input_error.h"
+#include "data/formats/input_errors.h"
 #include "quant/input_plan.h"
 
 namespace bitlaw::quant {
@@ -17,11 +17,29 @@ std::string method_with_spec(const QuantConfig& config, const QuantSpec& spec) {
   return std::string(data::enum_name(config.method)) + " with spec " + spec.to_string();
 }
 
-bool is_part_of_row(const QuantSpec& spec) {
-  return spec.fields().strategy == Strategy::group || spec.fields().strategy == Strategy::channel;
+void check_part_of_row(const QuantConfig& config, const QuantSpec& spec) {
+  const bool needs_parts =
+      config.method == Method::hqq || config.method == Method::omniquant || config.method == Method::awq;
+  const Strategy strategy = spec.fields().strategy;
+  if (needs_parts && strategy != Strategy::group && strategy != Strategy::channel) {
+    throw InputError(method_with_spec(config, spec), "its ranges are those of parts of rows",
+                     "use strategy group or channel");
+  }
+}
+
+void check_order(const QuantConfig& config, const QuantSpec& spec) {
+  if (config.method == Method::gptq && config.calibration.act_order && !config.calibration.static_groups &&
+      spec.fields().strategy == Strategy::block) {
+    throw InputError("calibration.act_order with spec " + spec.to_string(),
+                     "groups that follow the order of rounding are no blocks of neighbouring inputs",
+                     "set quant.calibration.static_groups: true");
+  }
 }
 
 void check_hqq(const QuantConfig& config, const QuantSpec& spec) {
+  if (config.method != Method::hqq) {
+    return;
+  }
   if (!spec.has_zero_point() || spec.fields().zero_point_dtype != ZeroPointType::float16) {
     throw InputError(
         method_with_spec(config, spec),
@@ -32,6 +50,9 @@ void check_hqq(const QuantConfig& config, const QuantSpec& spec) {
 }
 
 void check_omniquant(const QuantConfig& config, const QuantSpec& spec) {
+  if (config.method != Method::omniquant) {
+    return;
+  }
   if (spec.fields().type != NumberType::integer) {
     throw InputError(method_with_spec(config, spec), "the learned ranges are those of integers",
                      "use type: int, or another method");
@@ -56,7 +77,10 @@ void check_scale_search(const QuantConfig& config, const QuantSpec& spec) {
   }
 }
 
-void check_rotation(const QuantSpec& spec) {
+void check_rotation(const QuantConfig& config, const QuantSpec& spec) {
+  if (!has_transform(config, TransformKind::hadamard)) {
+    return;
+  }
   const std::int64_t block = spec.fields().group_size;
   if (spec.fields().strategy != Strategy::group || block < 2 ||
       !std::has_single_bit(static_cast<std::uint64_t>(block))) {
@@ -84,6 +108,10 @@ bool has_transform(const QuantConfig& config, TransformKind kind) {
 bool needs_calibration(const QuantConfig& config) {
   return config.method == Method::gptq || config.method == Method::awq ||
          config.method == Method::omniquant || has_transform(config, TransformKind::smooth);
+}
+
+bool looks_at_samples(const QuantConfig& config) {
+  return needs_calibration(config) || config.method == Method::block_ap || has_static_inputs(config);
 }
 
 bool is_calibrated(const QuantConfig& config) {
@@ -134,27 +162,12 @@ void check_transforms(const QuantConfig& config) {
 }
 
 void check_method(const QuantConfig& config, const QuantSpec& spec) {
-  check_scale_search(config, spec);
-  if (config.method == Method::hqq) {
-    check_hqq(config, spec);
+  data::ErrorCollector problems;
+  for (const auto check :
+       {check_scale_search, check_hqq, check_omniquant, check_part_of_row, check_order, check_rotation}) {
+    problems.collect([&] { check(config, spec); });
   }
-  if (config.method == Method::omniquant) {
-    check_omniquant(config, spec);
-  }
-  if ((config.method == Method::hqq || config.method == Method::omniquant || config.method == Method::awq) &&
-      !is_part_of_row(spec)) {
-    throw InputError(method_with_spec(config, spec), "its ranges are those of parts of rows",
-                     "use strategy group or channel");
-  }
-  if (config.method == Method::gptq && config.calibration.act_order && !config.calibration.static_groups &&
-      spec.fields().strategy == Strategy::block) {
-    throw InputError("calibration.act_order with spec " + spec.to_string(),
-                     "groups that follow the order of rounding are no blocks of neighbouring inputs",
-                     "set quant.calibration.static_groups: true");
-  }
-  if (has_transform(config, TransformKind::hadamard)) {
-    check_rotation(spec);
-  }
+  problems.throw_if_any();
 }
 
 }  // namespace bitlaw::quant

@@ -25,6 +25,8 @@ bool has_learned_scales(Method method);  // lsq, e2e_qp: the state is log_scale
 bool has_transform(const QuantConfig& config, TransformKind kind);
 // Whether the method or a transform needs to know the layers' inputs.
 bool needs_calibration(const QuantConfig& config);
+// That, or anything else that is done with samples before the first step: block_ap, static scales of inputs.
+bool looks_at_samples(const QuantConfig& config);
 // Whether codes come from a walk over the layers (post_training.h, or block by block), not from the
 // quantizers' own rounding: where layers are looked at one after the other, for their codes or for static
 // scales of their inputs.
@@ -32,7 +34,8 @@ bool is_calibrated(const QuantConfig& config);
 
 // InputError: transforms that the method cannot have.
 void check_transforms(const QuantConfig& config);
-// InputError: weights of `spec` are nothing for the configuration's method or transforms.
+// InputError (data::InputErrors when several things are wrong): weights of `spec` are nothing for the
+// configuration's method or transforms.
 void check_method(const QuantConfig& config, const QuantSpec& spec);
 
 }  // namespace bitlaw::quant

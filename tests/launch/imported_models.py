@@ -7,12 +7,13 @@ from there must be the same models: the same hashes, figures, tokens and picture
 """
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
-from program import TINY_TOKENIZER, Program, write_idx  # noqa: E402
+from program import ENVIRONMENT, TINY_TOKENIZER, Program, write_idx  # noqa: E402
 
 program = Program(*sys.argv[1:3])
 
@@ -76,6 +77,7 @@ def import_both():
             check(original[key] == imported[key], f"{name}: {key} {imported[key]} instead of {original[key]}")
         check(imported["kind"] == "import" and imported["imported_from"] == "model.safetensors", str(imported))
     check(made["tokenizer_hash"] == read("inspect", "runs/tokenizer")["parameter_hash"], str(made))
+    check(made["tokenizer_hash"] == read("inspect", "import/teacher")["tokenizer_hash"], "inspect hides the tokenizer's hash")
     check(made["parameters"] == read("inspect", "import/teacher")["other_values"], str(made))
 
 
@@ -137,6 +139,37 @@ def refused(expected, *arguments):
     check(line.startswith("error:") and "[" in line and ";" in line and expected in line, f"{arguments}: {message}")
 
 
+def quantised_already():
+    """Files of others that hold codes: each command names the one that reads them, and what that makes is read."""
+    for name in ("compressed-tensors", "gptq", "gguf"):
+        out = f"others/{name}"
+        run("export", "runs/rtn", "--out", out, "--format", name)
+        for command in (["eval", out], ["sample", out, "--out", "x.png"]):
+            refused(f"{out}: holds a model in {name}", *command)
+            refused(f"bitlaw convert {out} --to native --out DIR", *command)
+        file = out + ("/model.gguf" if name == "gguf" else "/model.safetensors")
+        source = file if name == "gguf" else out
+        refused(f"bitlaw convert {source} --to native --out DIR", "import", file, "-c", "teacher.yaml", "--tokenizer",
+                "import/tokenizer", "--out", "x")
+        run("convert", source, "--to", "native", "--out", f"back/{name}")
+        ours, theirs = read("inspect", "runs/rtn"), read("inspect", out)
+        check(read("inspect", f"back/{name}")["parameter_hash"] == ours["parameter_hash"], f"{name}: another model came back")
+        check(theirs["kind"] == name and theirs["run"] == "rtn" and theirs["parameter_hash"] == ours["parameter_hash"] and
+              theirs["quantised_weights"] == ours["quantised_weights"], f"inspect of {name}: {theirs}")
+    refused("is quantised already (it holds blocks.0.ada_lin.1.qweight)", "import", "others/gptq/model.safetensors", "-c",
+            "teacher.yaml", "--tokenizer", "import/tokenizer", "--out", "x")
+
+
+def order_of_lines():
+    """Through one pipe, what a command said comes before why it ended."""
+    for command in (["export", "runs/hqq", "--format", "gguf", "--out", "x"], ["convert", "export/hqq", "--to", "awq", "--out", "x/y"]):
+        done = subprocess.run(program.command(*command), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=120)
+        lines = done.stdout.splitlines()
+        check(done.returncode == 2 and "has no exact form" in lines[-1], f"{command}: {done.stdout}")
+        check(command[0] != "export" or "weights of step" in lines[0], f"the error came first: {done.stdout}")
+
+
 def break_it():
     weights = "published/tokenizer/model.safetensors"
     refused("--model is missing", "import", weights, "--out", "x")
@@ -146,7 +179,7 @@ def break_it():
     refused("no tensors in ema", "import", weights, "-c", "tokenizer.yaml", "--section", "ema", "--out", "x")
     refused("--tokenizer is missing", "import", "published/teacher/model.safetensors", "-c", "teacher.yaml",
             "tokenizer.from=''", "--out", "x")
-    refused("data.train is missing", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=gptq", *W4)
+    refused("gptq measures the inputs of layers on its samples", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=gptq", *W4)
     refused("tensors of import/teacher/model.h5 do not fit", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn",
             "model.depth=2", *W4)
     refused("is an export already", "export", "import/teacher", "--out", "x")
@@ -163,5 +196,7 @@ with tempfile.TemporaryDirectory(prefix="bitlaw-imported-") as folder:
     quantise()
     train_on()
     there_and_back()
+    quantised_already()
+    order_of_lines()
     break_it()
     os.chdir("/")

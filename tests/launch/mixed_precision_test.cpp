@@ -9,9 +9,15 @@
 #include <cmath>
 #include <string>
 
+#include "data/formats/file_io.h"
 #include "distill/tasks/pretrain_task.h"
+#include "launch/bit_budget.h"
+#include "launch/run_folder.h"
 #include "tests/distill/tasks/tiny.h"
 #include "tests/support/message_of.h"
+#include "tests/support/temporary_folder.h"
+#include "trainer/agreement.h"
+#include "trainer/comm/thread_group.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -21,6 +27,7 @@ namespace tiny = distill::tiny;
 using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 quant::QuantConfig base_config() {
   quant::QuantConfig config;
@@ -131,7 +138,7 @@ TEST(MixedPrecision, GivesTheWidthToTheLayerThatNeedsIt) {
         "layer" + std::to_string(i), 100, {}, false, {2, 4}, {{200, i == 1 ? 5.0 : 0.1}, {400, 0.0}}};
   }
   quant::QuantConfig config = base_config();
-  apply(choose_widths(layers, 8.0 / 3.0 + 1e-9), config);
+  apply(chosen_widths(choose_widths(layers, 8.0 / 3.0)), config);
   ASSERT_EQ(config.overrides.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(config.overrides[i].match, "layer" + std::to_string(i));
@@ -148,7 +155,7 @@ TEST(MixedPrecision, TheUsersRulesHold) {
                       rule("blocks.1.ffn.fc1", small_float)};
   const quant::QuantConfig asked = config;
   const MixedPrecision found = choose_widths(measured(config), 6.5);
-  apply(found, config);
+  apply(chosen_widths(found), config);
   for (const LayerSensitivity& layer : found.layers) {
     const auto before = quant::spec_of_layer(asked, layer.name),
                after = quant::spec_of_layer(config, layer.name);
@@ -164,13 +171,75 @@ TEST(MixedPrecision, TheUsersRulesHold) {
   }
 }
 
-TEST(MixedPrecision, SaysTheLeastBudgetInBitsAWeight) {
-  const std::vector<LayerSensitivity> layers = measured(base_config());
-  EXPECT_THAT(message_of([&] { choose_widths(layers, 1.5); }),
-              AllOf(HasSubstr("--budget-bits 1.5"), HasSubstr("the least is 3 bits a weight")));
+std::string refusal(double bits, const quant::QuantConfig& config) {
+  const auto model = tiny::make_var(1);
+  const quant::PrepareReport report = quant::prepare(*model, config, quant::ScaleInit::from_weights);
+  return message_of([&] { check_budget(bits, report, config); });
+}
+
+// Groups of 16 with float16 scales cost one bit a weight.
+TEST(BitBudget, TheFigureThatIsShownIsJustPossible) {
+  EXPECT_THAT(refusal(2.5, base_config()),
+              AllOf(HasSubstr("--budget-bits 2.5"), HasSubstr("the least is 3 bits a weight"),
+                    HasSubstr("give --budget-bits 3 or more"), Not(HasSubstr("overrides"))));
+  EXPECT_EQ(refusal(3.0, base_config()), "");
+  EXPECT_THAT(refusal(12, base_config()),
+              AllOf(HasSubstr("the most is 9 bits a weight"), HasSubstr("give --budget-bits 9 or less")));
+  EXPECT_EQ(refusal(9.0, base_config()), "");
+  EXPECT_EQ(choose_widths(measured(base_config()), 3.0).frontier.front().choices,
+            choose_widths(measured(base_config()), 3.0).chosen.choices);
+  quant::QuantConfig thirds = base_config();  // 2 + 16 / 32 + 8 / 32 bits: no whole number of hundredths
+  thirds.weights.group_size = 32;
+  thirds.overrides = {rule("*.fc2", groups_of(16))};
+  const std::string message = refusal(1.0, thirds);
+  const std::size_t at = message.find("give --budget-bits ") + std::string("give --budget-bits ").size();
+  const double least = std::stod(message.substr(at));
+  EXPECT_EQ(refusal(least, thirds), "");
+  EXPECT_NE(refusal(least - 2e-4, thirds), "");
+  EXPECT_LE(choose_widths(measured(thirds), least).chosen.bits,
+            choose_widths(measured(thirds), 9).frontier.front().bits * 1.001);
+}
+
+TEST(BitBudget, OverridesAreNamedWhereTheyAreTheReason) {
+  quant::QuantConfig config = base_config();
+  config.overrides = {rule("*.ada_lin.*", groups_of(16, 8))};
+  EXPECT_THAT(refusal(3.5, config), AllOf(HasSubstr("layers whose num_bits quant.overrides says"),
+                                          HasSubstr("quant.overrides=[], which goes down to 3")));
+  config.overrides = {rule("*.ada_lin.*", groups_of(16, 2))};
+  EXPECT_THAT(refusal(8.9, config), HasSubstr("leave every layer to the search by quant.overrides=[]"));
+  config.overrides = {rule("*.fc2", groups_of(16))};
+  EXPECT_THAT(refusal(2.5, config), Not(HasSubstr("overrides")));
+}
+
+TEST(MixedPrecision, OtherTypesHaveOneWidth) {
   quant::QuantConfig config = base_config();
   config.weights.type = quant::NumberType::floating;
   EXPECT_THAT(message_of([&] { measured(config); }), HasSubstr("another type has one width"));
+}
+
+// A finished run of the same budget says its widths itself; any other is measured.
+TEST(MixedPrecision, AFinishedRunIsNotMeasuredAgain) {
+  quant::QuantConfig config = base_config();
+  config.overrides = {rule("*.ada_lin.*", groups_of(32, 8)), rule("*.fc2", groups_of(32))};
+  const MixedPrecision found = choose_widths(measured(config), 6.5);
+  test::TemporaryFolder folder;
+  data::write_text_file(folder / kMixedPrecisionFile, found.to_json());
+  trainer::run_thread_group(2, [&](trainer::Collective& collective) {
+    EXPECT_FALSE(recorded_widths(folder.path(), 6.5, collective));
+    trainer::on_rank_0([&] { write_finished(folder.path(), {0, "hash"}); }, collective);
+    EXPECT_FALSE(recorded_widths(folder.path(), 6.25, collective));
+    const auto widths = recorded_widths(folder.path(), 6.5, collective);
+    ASSERT_TRUE(widths);
+    quant::QuantConfig again = config, first = config;
+    apply(*widths, again);
+    apply(chosen_widths(found), first);
+    ASSERT_EQ(again.overrides.size(), first.overrides.size());
+    for (const LayerSensitivity& layer : found.layers) {
+      EXPECT_EQ(*quant::spec_of_layer(again, layer.name), *quant::spec_of_layer(first, layer.name));
+    }
+    trainer::on_rank_0([&] { data::write_text_file(folder / kMixedPrecisionFile, "{"); }, collective);
+    EXPECT_FALSE(recorded_widths(folder.path(), 6.5, collective));
+  });
 }
 
 }  // namespace

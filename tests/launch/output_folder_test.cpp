@@ -75,5 +75,49 @@ TEST(OutputFolder, AFolderWithoutAModelIsFree) {
   EXPECT_THAT(message_of([&] { refuse_any_model(folder.path()); }), HasSubstr("model.h5 is there already"));
 }
 
+TEST(OutputFolder, AnotherRunsTokenizerStays) {
+  test::TemporaryFolder folder;
+  const auto refusal_for = [&](const std::string& run) {
+    return message_of([&] { refuse_another_tokenizer(folder.path(), run); });
+  };
+  EXPECT_EQ(refusal_for("mine"), "");
+  write_run(folder.path(), "mine", Container::native);
+  std::filesystem::rename(folder / "model.h5", folder / kTokenizerFile);
+  EXPECT_EQ(refusal_for("mine"), "");
+  EXPECT_THAT(refusal_for("other"), AllOf(HasSubstr("tokenizer.h5 is of run mine, not of other"),
+                                          HasSubstr("name another folder, or remove the file")));
+  std::ofstream(folder / kTokenizerFile) << "x";
+  EXPECT_THAT(refusal_for("mine"), HasSubstr("is of no run that can be read"));
+}
+
+// What a command made and did not fill goes; what was there, or is used, stays.
+TEST(OutputFolder, ARefusedCommandLeavesNothing) {
+  test::TemporaryFolder folder;
+  {
+    const OutputFolder out(folder / "a" / "b/");
+    EXPECT_TRUE(std::filesystem::is_directory(folder / "a" / "b"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "a"));
+  std::filesystem::create_directory(folder / "there");
+  { const OutputFolder out(folder / "there"); }
+  EXPECT_TRUE(std::filesystem::is_directory(folder / "there"));
+  {
+    const OutputFolder out(folder / "there" / "deep" / "deeper");
+    std::ofstream(folder / "there" / "deep" / "file") << "x";
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder / "there" / "deep" / "file"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "there" / "deep" / "deeper"));
+}
+
+TEST(OutputFolder, AFileInTheWayIsSaid) {
+  test::TemporaryFolder folder;
+  std::ofstream(folder / "file") << "x";
+  for (const char* out : {"file", "file/inside"}) {
+    EXPECT_THAT(message_of([&] { OutputFolder{folder / out}; }),
+                AllOf(HasSubstr("--out: "), HasSubstr("cannot be made")))
+        << out;
+  }
+}
+
 }  // namespace
 }  // namespace bitlaw::launch

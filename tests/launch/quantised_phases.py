@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Phases of quantised training with the real program: block-wise training, then scales alone on frozen codes; widths
-that fall while a run trains; starts from models that are quantised otherwise, which are refused.
+that fall while a run trains; starts from models that are quantised otherwise, and with too few samples or bits, which are
+refused.
 
 usage: quantised_phases.py BITLAW MPIEXEC
 """
@@ -50,8 +51,8 @@ def run(*arguments, code=0, ranks=0):
     return done.stdout + done.stderr
 
 
-def refuse(*arguments, parts):
-    text = run(*arguments, code=2)
+def refuse(*arguments, parts, ranks=0):
+    text = run(*arguments, code=2, ranks=ranks)
     for part in parts:
         check(part in text, f"{arguments}: the message lacks {part!r}:\n{text}")
 
@@ -166,6 +167,47 @@ def other_specs():
     check(not Path("runs/fresh").exists(), "a refused start left its folder")
 
 
+def refused_starts():
+    """What is known before the first sample is looked at is said then, and no folder is claimed."""
+    gptq = ["ptq", "-c", "student.yaml", "run.name=fresh", "quant.method=gptq", "model.init=teacher"]
+    for arguments in ([*gptq, "quant.calibration.samples=65"], [*gptq, "quant.calibration.samples=65", "--dry-run"],
+                      ["train", "-c", "student.yaml", "run.name=fresh", "quant.activations={dynamic: false}",
+                       "quant.calibration.samples=65"]):
+        refuse(*arguments, parts=["quant.calibration.samples: 65, but data.train has 64"])
+    refuse(*gptq, "quant.method=block_ap", "quant.weights.symmetric=false", "quant.calibration.block_batch_size=1",
+           "quant.calibration.samples=8", parts=["quant.calibration.block_batch_size: 1 on 2 ranks"], ranks=2)
+    refuse(*gptq, "data.train=''", parts=["data.train is missing [gptq measures the inputs of layers on its samples]"])
+    refuse(*gptq, "quant.calibration.clip_lr=0.1", "quant.calibration.block_lr=0.1",
+           parts=["command line: quant.calibration.clip_lr is given", "command line: quant.calibration.block_lr is given"])
+    line = 1 + next(i for i, line in enumerate(STUDENT.splitlines()) if line.startswith("quant:"))
+    refuse(*gptq, "quant.weights.format=e2m1", "quant.weights.grid=half",
+           parts=[f"student.yaml:{line}: quant.weights: num_bits 3 with format: e2m1",
+                  "command line: quant.weights: grid: half with type: float"])
+    refuse(*gptq, "quant.method=none", parts=["nothing would be quantised"])
+    check(not Path("runs/fresh").exists(), "a refused start left its folder")
+    run(*gptq, "quant.calibration.samples=64")
+
+
+def bit_budgets():
+    """Refused from shapes; found once, and not measured again when the run is finished."""
+    budget = ["ptq", "-c", "student.yaml", "run.name=budget", "quant.method=rtn", "model.init=teacher",
+              "quant.calibration.samples=8", "--budget-bits"]
+    refuse(*budget, 2.5, parts=["the least is 3 bits a weight", "give --budget-bits 3 or more"])
+    refuse(*budget, 12, parts=["the most is 9 bits a weight", "give --budget-bits 9 or less"])
+    refuse(*budget, 3, "quant.overrides=[{match: '*.fc2', weights: {num_bits: 8}}]", parts=["quant.overrides=[]"])
+    refuse(*budget, "nan", parts=["--budget-bits nan", "a number of bits a weight"])
+    refuse(*budget, 5, "data.train=''", parts=["the search for widths measures on its samples"])
+    check(not Path("runs/budget").exists(), "a refused budget left its folder")
+    run(*budget, 5, ranks=2)
+    record = Path("runs/budget/mixed_precision.json")
+    check("nothing to do" in run(*budget, 5), "a finished run does not say so")
+    refuse(*budget, 4, parts=["runs/budget", "quant.overrides"])
+    widths = json.loads(record.read_text())
+    widths["layers"][0]["chosen"] = 8 if widths["layers"][0]["chosen"] != 8 else 2
+    record.write_text(json.dumps(widths))  # other widths than the checkpoint's: they are read, not measured
+    refuse(*budget, 5, parts=["quant.overrides.0.weights.num_bits"])
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="bitlaw-phases-") as folder:
         os.chdir(folder)
@@ -173,6 +215,8 @@ def main():
         efficient_qat()
         progressive()
         other_specs()
+        refused_starts()
+        bit_budgets()
         os.chdir("/")
     print("all phases are done")
 

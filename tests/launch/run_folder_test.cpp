@@ -82,5 +82,21 @@ TEST_F(RunFolder, WhatRank0CannotWriteIsSaidOnEveryRank) {
   });
 }
 
+// What one rank cannot write ends all of them, with the rank's name.
+TEST_F(RunFolder, WhatOneRankCannotDoIsSaidOnEveryRank) {
+  std::vector<std::string> messages(3);
+  trainer::run_thread_group(3, [&](trainer::Collective& collective) {
+    const auto fails_on_1 = [&] {
+      if (collective.rank() == 1) {
+        throw data::InputError("the disk", "it is full", "make room");
+      }
+    };
+    messages[static_cast<std::size_t>(collective.rank())] =
+        test::message_of([&] { trainer::on_every_rank(fails_on_1, collective); });
+    EXPECT_EQ(test::message_of([&] { trainer::on_every_rank([] {}, collective); }), "");
+  });
+  EXPECT_THAT(messages, testing::Each("rank 1: the disk [it is full]; make room"));
+}
+
 }  // namespace
 }  // namespace bitlaw::launch

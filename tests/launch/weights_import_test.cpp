@@ -169,6 +169,8 @@ TEST_F(WeightsImport, TheIncludeIsAConfigurationOfTheSameModel) {
   EXPECT_EQ(config.tokenizer.from, (folder_ / "vq").string());
   EXPECT_EQ(config.model.vq.codebook_size, 32);
   EXPECT_THAT(config.run.name, IsEmpty());
+  EXPECT_EQ(config.places.count("model.vq.patch_nums"), 1U);  // of the tokenizer whose tokens it speaks
+  EXPECT_EQ(config.places.count("model.dit") + config.places.count("model.raster"), 0U);
 }
 
 TEST_F(WeightsImport, SectionsOfATrainingCheckpoint) {
@@ -299,7 +301,39 @@ TEST_F(WeightsImport, DamagedFilesAndFullDisks) {
     const test::WriteLimit limit(20000);
     EXPECT_THAT(refusal(vq_request()), HasSubstr("model.h5"));
   }
-  EXPECT_TRUE(fs::is_empty(folder_ / "vq"));
+  EXPECT_FALSE(fs::exists(folder_ / "vq"));
+}
+
+TEST_F(WeightsImport, FilesThatAreNoImport) {
+  ImportRequest request = vq_request();
+  const auto refusal_of = [&](const std::string& name) {
+    request.file = folder_ / name;
+    return refusal(request);
+  };
+  fs::create_directory(folder_ / "folder.pth");
+  EXPECT_THAT(refusal_of("folder.pth"),
+              AllOf(HasSubstr("is a folder"), HasSubstr("name a .pth or .pt file")));
+  std::ofstream(folder_ / "text.pth") << "no archive";
+  EXPECT_THAT(refusal_of("text.pth"), HasSubstr("that torch.save wrote, or a .safetensors file"));
+  std::ofstream(folder_ / "blocks.pth") << "GGUF and more";
+  EXPECT_THAT(refusal_of("blocks.pth"), AllOf(HasSubstr("is a model in gguf"), HasSubstr("bitlaw convert ")));
+  import_weights(vq_request());
+  EXPECT_THAT(refusal_of("vq/model.h5"), HasSubstr("is a file of bitlaw itself"));
+}
+
+TEST_F(WeightsImport, QuantisedFilesAreConverted) {
+  for (const char* member : {"qweight", "weight_packed", "weight_scale"}) {
+    Tensors tensors = published_tensors(*vq_);
+    tensors["encoder.conv_in." + std::string(member)] = at::zeros({4, 4}, at::kInt);
+    write_tensors(folder_ / "model.safetensors", tensors);
+    ImportRequest request = vq_request();
+    request.file = folder_ / "model.safetensors";
+    fs::remove(folder_ / "config.json");
+    EXPECT_THAT(refusal(request), AllOf(HasSubstr("is quantised already (it holds encoder.conv_in."),
+                                        HasSubstr("put its config.json beside it")));
+    std::ofstream(folder_ / "config.json") << R"({"quantization_config": {"quant_method": "gptq"}})";
+    EXPECT_THAT(refusal(request), HasSubstr("bitlaw convert " + folder_.path().string() + " --to native"));
+  }
 }
 
 TEST_F(WeightsImport, WhatIsThereStays) {

@@ -5,9 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 #include <vector>
 
-#include "data/formats/input_error.h"
+#include "data/formats/input_errors.h"
 #include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
@@ -126,6 +127,35 @@ TEST(QuantSpec, MessagesNameValueReasonAndRemedy) {
               HasSubstr("group_size 64 with strategy: channel"));
   EXPECT_THAT(message_of([] { QuantSpec::parse("int4.g64.sym").groups(100); }),
               HasSubstr("group_size 64 does not divide 100 inputs"));
+}
+
+TEST(QuantSpec, EverythingThatIsWrongIsSaidAtOnce) {
+  QuantSpecFields fields;
+  fields.type = NumberType::quantile;
+  fields.num_bits = 5;
+  fields.grid = Grid::half;
+  fields.group_size = 64;
+  fields.zero_point_dtype = ZeroPointType::float16;
+  fields.scale_dtype = ScaleType::e8m0;
+  const auto messages = [&] {
+    try {
+      QuantSpec{fields};
+    } catch (const InputError& error) {
+      return data::messages_of(error);
+    }
+    return std::vector<std::string>();
+  }();
+  EXPECT_THAT(messages, testing::ElementsAre(
+                            HasSubstr("type: nf with num_bits 5"), HasSubstr("grid: half with type: nf"),
+                            HasSubstr("zero_point_dtype: float16 without zero points"),
+                            HasSubstr("group_size 64 with strategy: channel"),
+                            HasSubstr("the MX formats are"), HasSubstr("an MX block is 32 elements")));
+  fields = {};
+  fields.type = NumberType::floating;
+  fields.num_bits = 7;
+  fields.scale_dtype = ScaleType::e4m3;
+  EXPECT_THAT(message_of([&] { QuantSpec{fields}; }), testing::AllOf(HasSubstr("type: float with num_bits 7"),
+                                                                     HasSubstr("so they belong to groups")));
 }
 
 TEST(QuantSpec, RangesAndOffsets) {

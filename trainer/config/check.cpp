@@ -7,18 +7,19 @@ namespace bitlaw::trainer {
 namespace {
 
 Problems all_problems(const RunConfig& config, int world_size, Use use) {
-  Problems problems;
+  Problems problems(config.places);
   if (use == Use::weights_alone) {
     check_weights_alone(config, problems);
-    check_model(config, problems);
-    check_quant(config, problems);
-    return problems;
+  } else {
+    check_sources(config, use, problems);
   }
-  check_sources(config, problems);
   check_model(config, problems);
   check_quant(config, problems);
-  check_distill(config, problems);
-  check_schedule(config, world_size, problems);
+  check_calibration(config, use, problems);
+  if (use != Use::weights_alone) {
+    check_distill(config, problems);
+    check_schedule(config, world_size, problems);
+  }
   return problems;
 }
 

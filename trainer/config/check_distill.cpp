@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "trainer/config/changed_keys.h"
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
 
@@ -13,42 +14,6 @@ using distill::Direction;
 using distill::DistillConfig;
 using distill::Loss;
 using distill::Norm;
-
-// Lists the keys whose values are not the default ones.
-class ChangedKeys {
- public:
-  explicit ChangedKeys(const std::vector<std::string>& defaults) : defaults_(defaults) {}
-  template <class T>
-  void operator()(const data::Field& field, T& member) {
-    std::string text;
-    if constexpr (ListField<T>) {
-      text = flow_list(member);
-    } else if constexpr (OptionalField<T>) {
-      text = member ? scalar_text(*member) : "";
-    } else {
-      text = scalar_text<T>(member);
-    }
-    if (values.size() < defaults_.size() && defaults_[values.size()] != text) {
-      changed.emplace_back(field.name);
-    }
-    values.push_back(text);
-  }
-  std::vector<std::string> values;
-  std::vector<std::string> changed;
-
- private:
-  const std::vector<std::string>& defaults_;
-};
-
-std::vector<std::string> changed_keys(DistillConfig config) {
-  const std::vector<std::string> nothing;
-  DistillConfig preset;
-  ChangedKeys defaults(nothing);
-  visit_fields(defaults, preset);
-  ChangedKeys result(defaults.values);
-  visit_fields(result, config);
-  return result.changed;
-}
 
 void check_unused(const RunConfig& config, Problems& problems) {
   const std::string kind(data::enum_name(config.task.kind));

@@ -1,4 +1,6 @@
 // Where a run's inputs come from: names, paths, and which of them its kind of task uses.
+#include "quant/input_plan.h"
+#include "quant/methods/method_plan.h"
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
 
@@ -62,6 +64,36 @@ void check_token_task(const RunConfig& config, Problems& problems) {
   }
 }
 
+// What post-training quantisation does with samples.
+std::string reader_of_samples(const quant::QuantConfig& quant, Use use) {
+  const std::string method(data::enum_name(quant.method));
+  if (use == Use::width_search) {
+    return "the search for widths measures on its samples what each layer loses by each width";
+  }
+  if (quant.method == quant::Method::block_ap) {
+    return "block_ap trains each block on its samples";
+  }
+  if (quant::has_static_inputs(quant)) {
+    return "static scales of inputs are observed on its samples";
+  }
+  return quant::needs_calibration(quant)
+             ? method + (quant.transforms.empty() ? "" : " with transforms") +
+                   " measures the inputs of layers on its samples"
+             : "data.validation is given, and a run with data has both; " + method + " itself needs none";
+}
+
+void check_data(const RunConfig& config, Use use, Problems& problems) {
+  const bool trains = use == Use::training;
+  const std::string remedy = trains ? "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'"
+                                    : "name tokens of the model's tokenizer, made by 'bitlaw data tokenize'";
+  require(config.data.train, "data.train",
+          trains ? "there is nothing to train on" : reader_of_samples(config.quant, use), remedy, problems);
+  require(
+      config.data.validation, "data.validation",
+      trains ? "the model is evaluated at the end of every run" : "the quantised model is evaluated on it",
+      remedy, problems);
+}
+
 bool is_untrained(distill::Family family) {
   return family == distill::Family::dit || family == distill::Family::raster;
 }
@@ -115,13 +147,10 @@ void check_weights_alone(const RunConfig& config, Problems& problems) {
   }
 }
 
-void check_sources(const RunConfig& config, Problems& problems) {
+void check_sources(const RunConfig& config, Use use, Problems& problems) {
   check_name(config.run, problems);
   check_device(config.run, problems);
-  require(config.data.train, "data.train", "there is nothing to train on",
-          "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
-  require(config.data.validation, "data.validation", "the model is evaluated at the end of every run",
-          "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
+  check_data(config, use, problems);
   check_family(config, problems);
   if (config.task.kind == TaskKind::tokenizer) {
     check_tokenizer_task(config, problems);

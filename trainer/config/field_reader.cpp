@@ -1,6 +1,7 @@
 #include "trainer/config/field_reader.h"
 
 #include <cmath>
+#include <optional>
 
 #include "trainer/config/key_list.h"
 #include "trainer/config/reader.h"
@@ -32,6 +33,23 @@ std::string range_text(const data::Field& field) {
   }
   return above ? format_number(field.maximum) + " or less"
                : format_number(field.minimum) + " to " + format_number(field.maximum);
+}
+
+std::string whole_range_text(const data::Field& field) {
+  const auto digits = [](double value) { return std::to_string(static_cast<std::int64_t>(value)); };
+  const bool bounded = std::isfinite(field.minimum) && std::isfinite(field.maximum);
+  return bounded ? digits(field.minimum) + " to " + digits(field.maximum) : range_text(field);
+}
+
+// Digits, or a power of ten where that is a whole number that a double holds: 1e8, 2.5e3.
+std::optional<std::int64_t> parse_whole_number(const std::string& text) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  if (const auto digits = parse_integer(text)) {
+    return digits;
+  }
+  const auto number = text.find_first_of("eE") == std::string::npos ? std::nullopt : parse_number(text);
+  const bool whole = number && std::abs(*number) <= kExact && std::trunc(*number) == *number;
+  return whole ? std::optional(static_cast<std::int64_t>(*number)) : std::nullopt;
 }
 
 bool in_range(const ScalarSource& source, double value) {
@@ -73,9 +91,10 @@ void read_scalar(const ScalarSource& source, bool& value) {
 }
 
 void read_scalar(const ScalarSource& source, std::int64_t& value) {
-  const auto parsed = is_plain_scalar(source.tree) ? parse_integer(source.tree.text) : std::nullopt;
+  const auto parsed = is_plain_scalar(source.tree) ? parse_whole_number(source.tree.text) : std::nullopt;
   if (!parsed) {
-    report_type(source, "an integer", "write digits alone, " + range_text(source.field));
+    report_type(source, "an integer",
+                "write a whole number like 1000 or 1e3, " + whole_range_text(source.field));
   } else if (in_range(source, static_cast<double>(*parsed))) {
     value = *parsed;
   }

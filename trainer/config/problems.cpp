@@ -1,13 +1,31 @@
 #include "trainer/config/problems.h"
 
+#include "data/formats/input_errors.h"
+
 namespace bitlaw::trainer {
 
+namespace {
+
+// "quant.weights" of "quant.weights: ...", "num_bits" of "num_bits 5 with format: e2m1".
+std::string first_key(const std::string& message) {
+  return message.substr(0, message.find_first_of(": "));
+}
+
+}  // namespace
+
 void Problems::add(const std::string& what, const std::string& why, const std::string& remedy) {
-  messages_.emplace_back(data::InputError(what, why, remedy).what());
+  add_at(first_key(what), data::InputError(what, why, remedy).what());
 }
 
 void Problems::add(const std::string& key, const data::InputError& error) {
-  messages_.push_back(key + ": " + error.what());
+  for (const std::string& message : data::messages_of(error)) {
+    add_at(key + "." + first_key(message), key + ": " + message);
+  }
+}
+
+void Problems::add_at(const std::string& key, const std::string& message) {
+  const std::string place = place_of(places_, key);
+  messages_.push_back(place.empty() ? message : place + ": " + message);
 }
 
 void Problems::throw_if_any() const {

@@ -9,6 +9,7 @@
 #include "data/formats/field.h"
 #include "distill/config.h"
 #include "quant/config.h"
+#include "trainer/config/places.h"
 
 namespace bitlaw::trainer {
 
@@ -83,6 +84,7 @@ struct RunConfig {
   CheckpointConfig checkpoint;
   EvalConfig eval;
   LogConfig log;
+  Places places;  // of the keys that were given; no part of the configuration, empty unless it was read
 };
 
 template <class V>

@@ -12,6 +12,7 @@
 namespace bitlaw::trainer {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 void write(const std::filesystem::path& path, const std::string& text) {
@@ -95,7 +96,7 @@ TEST(Reader, KeyOfAnotherSectionIsFound) {
 }
 
 TEST(Reader, WrongTypesAreRefused) {
-  EXPECT_THAT(error_of("train: {max_steps: 1e5}"), HasSubstr("train.max_steps: '1e5' is not an integer"));
+  EXPECT_THAT(error_of("train: {max_steps: 5.0}"), HasSubstr("train.max_steps: '5.0' is not an integer"));
   EXPECT_THAT(error_of("train: {max_steps: \"12\"}"),
               HasSubstr("'12' (in quotes, so text) is not an integer"));
   EXPECT_THAT(error_of("optim: {lr: fast}"), HasSubstr("optim.lr: 'fast' is not a number"));
@@ -108,6 +109,41 @@ TEST(Reader, WrongTypesAreRefused) {
   EXPECT_THAT(error_of("optim: adamw"), HasSubstr("optim: 'adamw' where keys are expected"));
   EXPECT_THAT(error_of("run: {name: {a: b}}"), HasSubstr("run.name: a map is not text"));
   EXPECT_THAT(error_of("train: {max_steps: 99999999999999999999}"), HasSubstr("is not an integer"));
+}
+
+TEST(Reader, PowersOfTenAreIntegersWhereTheyAreWhole) {
+  const auto steps = [](const std::string& text) {
+    return parse_config("train: {max_steps: " + text + "}", "run.yaml").train.max_steps;
+  };
+  EXPECT_EQ(steps("1e5"), 100000);
+  EXPECT_EQ(steps("2.5E3"), 2500);
+  EXPECT_EQ(steps("1e+3"), 1000);
+  EXPECT_EQ(parse_config("run: {seed: 1e15}", "run.yaml").run.seed, 1000000000000000);
+  for (const char* text : {"1e-1", "2.5e0", "1e999", "e5", "1e"}) {
+    EXPECT_THAT(error_of("train: {max_steps: " + std::string(text) + "}"),
+                AllOf(HasSubstr("is not an integer"),
+                      HasSubstr("write a whole number like 1000 or 1e3, 0 to 1000000000000")))
+        << text;
+  }
+  EXPECT_THAT(error_of("train: {max_steps: 1e13}"), HasSubstr("1e13 is out of range"));
+  EXPECT_THAT(error_of("run: {seed: 1e16}"),
+              HasSubstr("is not an integer"));  // a double does not tell its neighbours
+}
+
+TEST(Reader, KeysKnowWhereTheyWereWritten) {
+  const Places places =
+      parse_config(
+          "run: {name: x}\nquant:\n  overrides:\n    - match: a\n      weights:\n        num_bits: 3\n",
+          "run.yaml")
+          .places;
+  EXPECT_EQ(place_of(places, "run.name"), "run.yaml:1");
+  EXPECT_EQ(place_of(places, "quant.overrides"), "run.yaml:3");
+  EXPECT_EQ(place_of(places, "quant.overrides.0.match"), "run.yaml:4");
+  EXPECT_EQ(place_of(places, "quant.overrides.0.weights.num_bits"), "run.yaml:6");
+  EXPECT_EQ(place_of(places, "quant.overrides.0.weights.grid"), "run.yaml:5");  // of the group around it
+  EXPECT_EQ(place_of(places, "optim.lr"), "");
+  EXPECT_EQ(place_of(read_config({}, {"quant.weights={num_bits: 3}"}).places, "quant.weights.num_bits"),
+            "command line");
 }
 
 TEST(Reader, UnknownValueOfAChoiceNamesThemAll) {
