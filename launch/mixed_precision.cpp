@@ -77,7 +77,7 @@ std::vector<LayerWidth> chosen_widths(const MixedPrecision& found) {
   return widths;
 }
 
-void apply(const std::vector<LayerWidth>& widths, quant::QuantConfig& config) {
+void apply_widths(const std::vector<LayerWidth>& widths, quant::QuantConfig& config) {
   const quant::QuantConfig asked = config;
   for (const LayerWidth& layer : widths) {
     const quant::OverrideConfig* rule = quant::override_of_layer(asked, layer.name);

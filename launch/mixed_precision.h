@@ -62,6 +62,6 @@ std::optional<std::vector<LayerWidth>> recorded_widths(const std::filesystem::pa
 inline constexpr const char* kMixedPrecisionFile = "mixed_precision.json";
 
 // Adds an override with its width for each of the layers, behind those that are there.
-void apply(const std::vector<LayerWidth>& widths, quant::QuantConfig& config);
+void apply_widths(const std::vector<LayerWidth>& widths, quant::QuantConfig& config);
 
 }  // namespace bitlaw::launch

@@ -34,7 +34,53 @@ std::string run_of(const fs::path& file, const std::function<quant::PackedModel(
 
 void refuse_other_run(const fs::path& file, const std::string& run,
                       const std::function<quant::PackedModel()>& read) {
-  refuse_other_run(folder / there.front(), run, [&] { return quant::read_model(folder, container); });
+  if (const std::string other = run_of(file, read); other != run) {
+    refuse(file, fmt::format("is of run {}, not of {}", data::printable(other), run),
+           "it would be replaced by another model");
+  }
+}
+
+// Innermost first.
+std::vector<fs::path> missing_folders(const fs::path& folder) {
+  std::vector<fs::path> missing;
+  std::error_code ignored;
+  fs::path at = fs::absolute(folder, ignored).lexically_normal();
+  at = at.has_filename() ? at : at.parent_path();
+  while (!fs::exists(at, ignored) && at.has_filename()) {
+    missing.push_back(at);
+    at = at.parent_path();
+  }
+  return missing;
+}
+
+void remove_empty(const std::vector<fs::path>& folders) {
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    std::error_code ignored;  // it is not empty
+    fs::remove(*folder, ignored);
+  }
+}
+
+}  // namespace
+
+void refuse_any_model(const fs::path& folder) {
+  const std::vector<std::string> there = quant::model_files(folder);
+  if (!there.empty()) {
+    refuse(folder / there.front(), "is there already", "another model may lie there");
+  }
+}
+
+void refuse_another_model(const fs::path& folder, quant::Container container, const std::string& run) {
+  const std::vector<std::string> there = quant::model_files(folder);
+  const std::vector<std::string> ours = quant::file_names(container);
+  for (const std::string& name : there) {
+    if (std::find(ours.begin(), ours.end(), name) == ours.end()) {
+      refuse(folder / name, fmt::format("is no file of {}", data::enum_name(container)),
+             "two models in one folder are taken for each other");
+    }
+  }
+  if (!there.empty()) {
+    refuse_other_run(folder / there.front(), run, [&] { return quant::read_model(folder, container); });
+  }
 }
 
 void refuse_another_tokenizer(const fs::path& folder, const std::string& run) {

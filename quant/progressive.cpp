@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "data/formats/input_error.h"
+#include "data/formats/input_errors.h"
 
 namespace bitlaw::quant {
 
@@ -47,24 +47,35 @@ std::string text_of(const std::vector<std::int64_t>& numbers) {
   return text.append(text.empty() ? "[]" : "]");
 }
 
-void check_lists(const ProgressiveConfig& progressive, std::int64_t last_width) {
-  std::vector<std::int64_t> widths = progressive.num_bits;
-  widths.push_back(last_width);
+void check_lengths(const ProgressiveConfig& progressive) {
   if (progressive.num_bits.size() != progressive.steps.size()) {
     throw InputError("progressive: num_bits " + text_of(progressive.num_bits) + " with steps " +
                          text_of(progressive.steps),
                      "each width has the step at which it ends", "give two lists of the same length");
   }
+}
+
+void check_widths(const ProgressiveConfig& progressive, std::int64_t last_width) {
+  std::vector<std::int64_t> widths = progressive.num_bits;
+  widths.push_back(last_width);
   if (std::adjacent_find(widths.begin(), widths.end(), std::less_equal<>()) != widths.end()) {
     throw InputError("progressive.num_bits: " + text_of(progressive.num_bits) + " before num_bits " +
                          std::to_string(last_width),
                      "widths are lowered step by step",
                      "give falling widths, all above quant.weights.num_bits");
   }
+}
+
+void check_steps(const ProgressiveConfig& progressive, std::int64_t max_steps) {
   const auto& steps = progressive.steps;
   if (std::adjacent_find(steps.begin(), steps.end(), std::greater_equal<>()) != steps.end()) {
     throw InputError("progressive.steps: " + text_of(steps), "each width ends after the one before it",
                      "give rising steps");
+  }
+  if (!steps.empty() && steps.back() >= max_steps) {
+    throw InputError(
+        "progressive.steps: " + text_of(steps) + " with train.max_steps: " + std::to_string(max_steps),
+        "quant.weights.num_bits would never be trained", "end the last width earlier");
   }
 }
 
@@ -107,12 +118,11 @@ void check_progressive(const QuantConfig& config, std::int64_t max_steps) {
                      "a format or ternary numbers have one width, which cannot be lowered to",
                      "give num_bits (with type: float it chooses the format), or remove quant.progressive");
   }
-  check_lists(progressive, *config.weights.num_bits);
-  if (progressive.steps.back() >= max_steps) {
-    throw InputError("progressive.steps: " + text_of(progressive.steps) +
-                         " with train.max_steps: " + std::to_string(max_steps),
-                     "quant.weights.num_bits would never be trained", "end the last width earlier");
-  }
+  data::ErrorCollector problems;
+  problems.collect([&] { check_lengths(progressive); });
+  problems.collect([&] { check_widths(progressive, *config.weights.num_bits); });
+  problems.collect([&] { check_steps(progressive, max_steps); });
+  problems.throw_if_any();
   for (const std::int64_t step : progressive.steps) {
     const QuantConfig wide = config_at(config, step - 1);
     check_width(step, "weights", [&] { weight_spec(wide.weights); });

@@ -46,7 +46,7 @@ void search_widths(trainer::RunConfig& config, const TrainingSources& sources,
   if (!recorded) {
     found = find_mixed_precision(config, sources, collective, bits);
   }
-  apply(recorded ? *recorded : chosen_widths(found), config.quant);
+  apply_widths(recorded ? *recorded : chosen_widths(found), config.quant);
 }
 
 // What ptq does between the steps of a training that has none.

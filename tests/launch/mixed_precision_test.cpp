@@ -138,7 +138,7 @@ TEST(MixedPrecision, GivesTheWidthToTheLayerThatNeedsIt) {
         "layer" + std::to_string(i), 100, {}, false, {2, 4}, {{200, i == 1 ? 5.0 : 0.1}, {400, 0.0}}};
   }
   quant::QuantConfig config = base_config();
-  apply(chosen_widths(choose_widths(layers, 8.0 / 3.0)), config);
+  apply_widths(chosen_widths(choose_widths(layers, 8.0 / 3.0)), config);
   ASSERT_EQ(config.overrides.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(config.overrides[i].match, "layer" + std::to_string(i));
@@ -155,7 +155,7 @@ TEST(MixedPrecision, TheUsersRulesHold) {
                       rule("blocks.1.ffn.fc1", small_float)};
   const quant::QuantConfig asked = config;
   const MixedPrecision found = choose_widths(measured(config), 6.5);
-  apply(chosen_widths(found), config);
+  apply_widths(chosen_widths(found), config);
   for (const LayerSensitivity& layer : found.layers) {
     const auto before = quant::spec_of_layer(asked, layer.name),
                after = quant::spec_of_layer(config, layer.name);
@@ -231,8 +231,8 @@ TEST(MixedPrecision, AFinishedRunIsNotMeasuredAgain) {
     const auto widths = recorded_widths(folder.path(), 6.5, collective);
     ASSERT_TRUE(widths);
     quant::QuantConfig again = config, first = config;
-    apply(*widths, again);
-    apply(chosen_widths(found), first);
+    apply_widths(*widths, again);
+    apply_widths(chosen_widths(found), first);
     ASSERT_EQ(again.overrides.size(), first.overrides.size());
     for (const LayerSensitivity& layer : found.layers) {
       EXPECT_EQ(*quant::spec_of_layer(again, layer.name), *quant::spec_of_layer(first, layer.name));
