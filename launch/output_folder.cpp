@@ -1,6 +1,7 @@
 #include "launch/output_folder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
@@ -11,6 +12,8 @@
 #include "data/formats/tensor_name.h"
 #include "launch/export_origin.h"
 #include "quant/containers/container_files.h"
+#include "trainer/config/identity.h"
+#include "trainer/config/writer.h"
 
 namespace bitlaw::launch {
 
@@ -24,19 +27,28 @@ namespace {
 }
 
 // The run that the model in a file was made of.
-std::string run_of(const fs::path& file, const std::function<quant::PackedModel()>& read) {
+trainer::RunConfig run_of(const fs::path& file, const std::function<quant::PackedModel()>& read) {
   try {
-    return read_origin(read(), file).config.run.name;
+    return read_origin(read(), file).config;
   } catch (const data::InputError& error) {
     refuse(file, fmt::format("is of no run that can be read ({})", error.what()), "it would be replaced");
   }
 }
 
-void refuse_other_run(const fs::path& file, const std::string& run,
+void refuse_other_run(const fs::path& file, const trainer::RunConfig& run,
                       const std::function<quant::PackedModel()>& read) {
-  if (const std::string other = run_of(file, read); other != run) {
-    refuse(file, fmt::format("is of run {}, not of {}", data::printable(other), run),
-           "it would be replaced by another model");
+  const std::string lost = "it would be replaced by another model";
+  const trainer::RunConfig other = run_of(file, read);
+  if (other.run.name != run.run.name) {
+    refuse(file, fmt::format("is of run {}, not of {}", data::printable(other.run.name), run.run.name), lost);
+  }
+  const std::vector<std::string> differences =
+      trainer::identity_differences(trainer::identity_yaml(other), trainer::identity_yaml(run));
+  if (!differences.empty()) {
+    refuse(file,
+           fmt::format("is of another run named {} ({})", run.run.name,
+                       data::printable(fmt::format("{}", fmt::join(differences, "; ")))),
+           lost);
   }
 }
 
@@ -69,7 +81,7 @@ void refuse_any_model(const fs::path& folder) {
   }
 }
 
-void refuse_another_model(const fs::path& folder, quant::Container container, const std::string& run) {
+void refuse_another_model(const fs::path& folder, quant::Container container, const trainer::RunConfig& run) {
   const std::vector<std::string> there = quant::model_files(folder);
   const std::vector<std::string> ours = quant::file_names(container);
   for (const std::string& name : there) {
@@ -83,7 +95,7 @@ void refuse_another_model(const fs::path& folder, quant::Container container, co
   }
 }
 
-void refuse_another_tokenizer(const fs::path& folder, const std::string& run) {
+void refuse_another_tokenizer(const fs::path& folder, const trainer::RunConfig& run) {
   const fs::path file = folder / kTokenizerFile;
   if (fs::exists(file)) {
     refuse_other_run(file, run, [&] { return quant::read_native(file); });

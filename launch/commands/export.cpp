@@ -75,9 +75,9 @@ int run_export(const ExportArguments& arguments) {
                            "name the run folder; 'bitlaw convert' writes it in another container");
   }
   const std::optional<LoadedModel> tokenizer = load_companion(arguments, trained.origin);
-  refuse_another_model(arguments.out, options.container, trained.origin.config.run.name);
+  refuse_another_model(arguments.out, options.container, trained.origin.config);
   if (tokenizer) {
-    refuse_another_tokenizer(arguments.out, tokenizer->origin.config.run.name);
+    refuse_another_tokenizer(arguments.out, tokenizer->origin.config);
   }
   const OutputFolder folder(arguments.out);
   fmt::print("{}: {} weights of step {} of {}\n", trained.origin.config.run.name,

@@ -22,9 +22,14 @@ using test::message_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
-void write_run(const std::filesystem::path& folder, const std::string& run, Container container) {
+trainer::RunConfig run_named(const std::string& name) {
   trainer::RunConfig config;
-  config.run.name = run;
+  config.run.name = name;
+  return config;
+}
+
+void write_run(const std::filesystem::path& folder, const std::string& run, Container container) {
+  const trainer::RunConfig config = run_named(run);
   quant::PackedModel model;
   model.weights.emplace("fc1", tests::sample_weight("int4.g64.sym", 64, 128));
   model.attributes = {{"config", trainer::write_config(config)}, {"source", "{}"}};
@@ -32,7 +37,7 @@ void write_run(const std::filesystem::path& folder, const std::string& run, Cont
 }
 
 std::string refusal(const test::TemporaryFolder& folder, Container container, const std::string& run) {
-  return message_of([&] { refuse_another_model(folder.path(), container, run); });
+  return message_of([&] { refuse_another_model(folder.path(), container, run_named(run)); });
 }
 
 TEST(OutputFolder, ALaterStateOfTheRunReplacesTheEarlierOne) {
@@ -44,6 +49,21 @@ TEST(OutputFolder, ALaterStateOfTheRunReplacesTheEarlierOne) {
     EXPECT_EQ(refusal(folder, container, "mine"), "");
     EXPECT_THAT(refusal(folder, container, "other"), HasSubstr("is of run mine, not of other"));
   }
+}
+
+// Several run.dir may hold runs of one name: seeds, or widths, of a study.
+TEST(OutputFolder, AnotherRunOfTheSameNameStays) {
+  test::TemporaryFolder folder;
+  write_run(folder.path(), "mine", Container::native);
+  trainer::RunConfig other = run_named("mine");
+  other.run.dir = "elsewhere";
+  const auto refusal_now = [&] {
+    return message_of([&] { refuse_another_model(folder.path(), Container::native, other); });
+  };
+  EXPECT_EQ(refusal_now(), "");
+  other.run.seed = run_named("mine").run.seed + 1;
+  EXPECT_THAT(refusal_now(), AllOf(HasSubstr("is of another run named mine (run.seed was"),
+                                   HasSubstr("name another folder, or remove the file")));
 }
 
 TEST(OutputFolder, FilesOfAnotherContainerAreNotJoined) {
@@ -78,7 +98,7 @@ TEST(OutputFolder, AFolderWithoutAModelIsFree) {
 TEST(OutputFolder, AnotherRunsTokenizerStays) {
   test::TemporaryFolder folder;
   const auto refusal_for = [&](const std::string& run) {
-    return message_of([&] { refuse_another_tokenizer(folder.path(), run); });
+    return message_of([&] { refuse_another_tokenizer(folder.path(), run_named(run)); });
   };
   EXPECT_EQ(refusal_for("mine"), "");
   write_run(folder.path(), "mine", Container::native);
