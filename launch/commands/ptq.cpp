@@ -13,6 +13,7 @@
 #include "launch/run_folder.h"
 #include "launch/training_run.h"
 #include "quant/methods/method_plan.h"
+#include "quant/requantise.h"
 #include "trainer/agreement.h"
 
 namespace bitlaw::launch {
@@ -55,6 +56,8 @@ TrainingOptions options_of(const trainer::RunConfig& config, const Request& requ
     }
     if (calibrated) {
       calibrate_model(start);
+    } else {
+      quant::round_masters(start.task.model());
     }
   };
   return options;
