@@ -11,9 +11,11 @@
 
 #include "data/formats/input_error.h"
 #include "quant/containers/model_state.h"
+#include "quant/layer_errors.h"
 #include "quant/methods/adam.h"
 #include "quant/methods/rtn.h"
 #include "quant/prepare.h"
+#include "quant/requantise.h"
 
 namespace bitlaw::distill {
 
@@ -27,8 +29,13 @@ constexpr double kLastRate = 1.0 / 20.0;  // of the first
 struct Layer {
   std::string name;
   Linear* linear = nullptr;
-  std::shared_ptr<Quantizer> quantizer;  // kept here while the layer has none
-  std::optional<quant::QuantSpec> activations;
+  std::shared_ptr<Quantizer> quantizer;           // kept here while the layer has none
+  std::shared_ptr<quant::InputQuantizer> inputs;  // likewise
+
+  // Static scales are observed behind the trained weights: until then, inputs pass unquantised.
+  std::shared_ptr<quant::InputQuantizer> usable_inputs() const {
+    return inputs && inputs->is_static() ? nullptr : inputs;
+  }
 };
 
 // What is trained of a block.
@@ -49,7 +56,7 @@ std::vector<Layer> take_quantizers(Var& model) {
   std::vector<Layer> layers;
   for (const auto& [name, linear] : quant::linear_layers(model)) {
     if (linear->weight_quantizer()) {
-      layers.push_back({name, linear, linear->weight_quantizer(), linear->activation_spec()});
+      layers.push_back({name, linear, linear->weight_quantizer(), linear->input_quantizer()});
       linear->attach(nullptr, std::nullopt);
     }
   }
@@ -60,18 +67,6 @@ std::shared_ptr<Var> full_precision_copy(Var& model) {
   auto copy = std::make_shared<Var>(model.shape());
   quant::load_state(*copy, quant::state_of(model, quant::StateScope::deployed));
   return copy;
-}
-
-quant::LayerCodes codes_of(Quantizer& learned, const at::Tensor& weight) {
-  quant::LayerCodes codes;
-  codes.codes = learned.codes(weight);
-  codes.scale = learned.scale();
-  codes.scale_negative = learned.scale_negative();
-  codes.global_scale = learned.global_scale();
-  if (learned.zero_point().defined()) {
-    codes.zero_point = learned.zero_point().to(at::kFloat);
-  }
-  return codes;
 }
 
 class BlockTraining {
@@ -89,8 +84,10 @@ class BlockTraining {
   std::vector<TrainedBlock> run() {
     for (const Layer& layer : layers_) {
       if (!layer.name.starts_with("blocks.")) {
-        finish(layer, quant::round_to_nearest(layer.linear->weight.detach(), layer.quantizer->spec(),
-                                              {config_.scale_search, 2.0}));
+        finish(layer, [&] {
+          return quant::round_to_nearest(layer.linear->weight.detach(), layer.quantizer->spec(),
+                                         {config_.scale_search, 2.0});
+        });
       }
     }
     std::vector<TrainedBlock> trained;
@@ -104,6 +101,9 @@ class BlockTraining {
       if (!own.empty()) {
         trained.push_back(train(block, own));
       }
+    }
+    for (const Layer& layer : layers_) {
+      layer.linear->attach_inputs(layer.inputs);
     }
     return trained;
   }
@@ -119,7 +119,9 @@ class BlockTraining {
       update(block, step, trained, kLastRate + (1.0 - kLastRate) * 0.5 * (1.0 + std::cos(angle)));
     }
     for (const Layer& layer : layers) {
-      finish(layer, codes_of(*layer.linear->weight_quantizer(), layer.linear->weight.detach()));
+      finish(layer, [&] {
+        return quant::codes_of(*layer.linear->weight_quantizer(), layer.linear->weight.detach());
+      });
     }
     result.last_loss = mean_loss(block, result.name);
     return result;
@@ -136,8 +138,9 @@ class BlockTraining {
       const at::Tensor& weight = layer.linear->weight;
       auto learned =
           std::make_shared<Quantizer>(spec, quant::Method::lsq, weight.size(0), weight.size(1), plan);
-      learned->initialise(weight.detach(), config_.scale_search);
-      layer.linear->attach(learned, layer.activations);
+      quant::naming(layer.name, [&] { learned->initialise(weight.detach(), config_.scale_search); });
+      layer.linear->attach(learned, std::nullopt);
+      layer.linear->attach_inputs(layer.usable_inputs());
       const double authors = spec.bits() == 2 ? 2e-5 : 1e-5;
       trained.add(weight, options_.block_lr > 0.0 ? options_.block_lr : authors);
       for (const at::Tensor& parameter : learned->parameters()) {
@@ -148,10 +151,12 @@ class BlockTraining {
   }
 
   // Gives a layer its final quantizer and master.
-  static void finish(const Layer& layer, const quant::LayerCodes& codes) {
+  static void finish(const Layer& layer, const std::function<quant::LayerCodes()>& make_codes) {
     const at::NoGradGuard no_grad;
-    layer.linear->weight.copy_(layer.quantizer->adopt(codes));
-    layer.linear->attach(layer.quantizer, layer.activations);
+    layer.linear->weight.copy_(
+        quant::naming(layer.name, [&] { return layer.quantizer->adopt(make_codes()); }));
+    layer.linear->attach(layer.quantizer, std::nullopt);
+    layer.linear->attach_inputs(layer.usable_inputs());
   }
 
   // Sum of square errors of the block's output for this rank's part of a batch.

@@ -8,6 +8,9 @@
 // scale_dtype straight through, and the outermost codes pass the gradient. Everything runs in float32. Layers
 // outside the blocks (an AdaLN layer that blocks share, the head) are rounded to nearest.
 //
+// Dynamic inputs are quantised while a block trains, inputs of static scales are not: those are observed
+// afterwards, behind the trained weights (quant/input_observation.h).
+//
 // The full-precision network is kept beside the other, and each step computes the blocks before its own
 // again: memory does not depend on the number of samples.
 #pragma once
@@ -42,7 +45,9 @@ struct TrainedBlock {
 };
 
 // `model` was prepared with `config` (method block_ap), its masters are full-precision weights; afterwards
-// they are the weights that the codes stand for. InputError, naming the block: a loss that is not finite.
+// they are the weights that the codes stand for; static scales of inputs are still to be observed.
+// InputError, naming the block: a loss that is not finite; naming the layer: a weight that is not finite, or
+// whose codes float32 cannot tell apart.
 std::vector<TrainedBlock> train_blocks(Var& model, const quant::QuantConfig& config,
                                        const BlockSamples& samples);
 

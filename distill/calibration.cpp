@@ -13,6 +13,7 @@
 #include "distill/calibration_stages.h"
 #include "distill/fold.h"
 #include "quant/input_observation.h"
+#include "quant/layer_errors.h"
 #include "quant/methods/post_training.h"
 #include "quant/prepare.h"
 
@@ -157,17 +158,15 @@ class Walk {
         return exact_multiplier(where, weights_[where.bias], multiplier, config_.rest_dtype);
       };
     }
-    try {
+    return quant::naming(layer.name, [&] {
       return quantise_layer(weights_[layer.name + ".weight"], inputs, layer.quantizer->spec(), config_,
                             surroundings);
-    } catch (const data::InputError& error) {
-      throw data::InputError(layer.name + ": " + error.what());
-    }
+    });
   }
 
   void take(const StageLayer& layer, const std::optional<InputStatistics>& inputs, const LayerCodes& codes) {
     at::Tensor& weight = weights_[layer.name + ".weight"];
-    const at::Tensor master = layer.quantizer->adopt(codes);
+    const at::Tensor master = quant::naming(layer.name, [&] { return layer.quantizer->adopt(codes); });
     const at::Tensor change = layer.quantizer->input_transform().undone(master) - weight;
     layers_.push_back(summary(layer.name, inputs, weight, change));
     layers_.back().multiplier = place_multiplier(layer, codes);

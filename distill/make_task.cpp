@@ -97,7 +97,9 @@ quant::PrepareReport quantise(Var& student, const TaskInputs& inputs) {
                              "it trains the scales of codes that are there, and nothing there has codes",
                              "name a run of 'bitlaw ptq', or an export of one");
     }
-    quant::freeze_codes(student, inputs.init->weights, "model.init: " + inputs.init->origin);
+    const std::string origin = "model.init: " + inputs.init->origin;
+    quant::freeze_codes(student, inputs.init->weights, origin);
+    quant::adopt_inputs(student, inputs.init->activations, origin);
   }
   return report;
 }

@@ -11,6 +11,7 @@
 #include "distill/task.h"
 #include "quant/config.h"
 #include "quant/pack.h"
+#include "quant/packed_input.h"
 #include "quant/prepare.h"
 
 namespace bitlaw::distill {
@@ -25,6 +26,7 @@ struct SourceModel {
   std::map<std::string, quant::QuantSpec> specs;  // of its quantised layers, by name
   std::map<std::string, quant::PackedTensor>
       weights;  // codes and scales by layer name, where they were asked for
+  std::map<std::string, quant::PackedInput> activations;  // and of quantised inputs, likewise
   std::string parameter_hash;
   std::int64_t num_classes = 0;
   VqConfig tokenizer;  // var: geometry of the tokenizer whose tokens it speaks

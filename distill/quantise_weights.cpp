@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "data/formats/input_error.h"
 #include "quant/input_observation.h"
+#include "quant/layer_errors.h"
 #include "quant/methods/post_training.h"
 #include "quant/prepare.h"
 
@@ -15,23 +15,17 @@ namespace bitlaw::distill {
 namespace {
 
 quant::LayerCodes codes_of(const quant::NamedLinear& layer, const quant::QuantConfig& config) {
-  try {
+  return quant::naming(layer.first, [&] {
     return quant::quantise_layer(layer.second->weight.detach(), std::nullopt,
                                  layer.second->weight_quantizer()->spec(), config);
-  } catch (const data::InputError& error) {
-    throw data::InputError(layer.first + ": " + error.what());
-  }
+  });
 }
 
 CalibratedLayer take(const quant::NamedLinear& layer, const quant::LayerCodes& codes) {
   quant::Linear& linear = *layer.second;
   const std::shared_ptr<quant::Quantizer>& quantizer = linear.weight_quantizer();
   const at::Tensor before = linear.weight.detach().clone();
-  try {
-    linear.weight.copy_(quantizer->adopt(codes));
-  } catch (const data::InputError& error) {
-    throw data::InputError(layer.first + ": " + error.what());
-  }
+  linear.weight.copy_(quant::naming(layer.first, [&] { return quantizer->adopt(codes); }));
   const at::Tensor change = quantizer->input_transform().undone(linear.weight) - before;
   CalibratedLayer done;
   done.name = layer.first;

@@ -90,11 +90,13 @@ void calibrate_model(const TrainingOptions::Start& start) {
 void observe_inputs(const TrainingOptions::Start& start) {
   distill::VarTask& task = var_task(start.task);
   task.student().eval();
-  const CalibrationSamples samples(start.config, *start.sources.train, start.collective);
   quant::InputObservation observation(quant::linear_layers(task.student()));
-  samples.for_each_batch(
-      [&](const data::Batch& batch) { task.run_blocks(batch, task.student().shape().depth + 1); });
-  observation.adopt(trainer::reduce_statistics(observation.seen(), start.collective));
+  if (!observation.empty()) {
+    const CalibrationSamples samples(start.config, *start.sources.train, start.collective);
+    samples.for_each_batch(
+        [&](const data::Batch& batch) { task.run_blocks(batch, task.student().shape().depth + 1); });
+    observation.adopt(trainer::reduce_statistics(observation.seen(), start.collective));
+  }
   log_static_inputs(start);
 }
 

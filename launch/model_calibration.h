@@ -16,8 +16,8 @@ void check_calibration(const trainer::RunConfig& config, const TrainingSources& 
 // samples than that, or what distill/calibration.h says; trainer::StopRequested.
 void calibrate_model(const TrainingOptions::Start& start);
 
-// For a training with static scales of inputs: one pass over the same samples, weights quantised, inputs not.
-// All ranks have the same scales afterwards. The same errors.
+// For a training with static scales of inputs: one pass over the same samples, weights quantised, inputs not;
+// none where all scales came with the codes. All ranks have the same scales afterwards. The same errors.
 void observe_inputs(const TrainingOptions::Start& start);
 
 }  // namespace bitlaw::launch

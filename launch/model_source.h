@@ -59,7 +59,8 @@ LoadedModel load_model(const std::filesystem::path& path, const WeightsWish& wis
 
 // The same as values for a task: the deployed weights (dequantised; inputs stay as they are) for a teacher or
 // tokenizer, the masters without quantiser state for a student's initial weights, codes and scales with them
-// (`codes`) where it keeps the codes. Masters of layers that have none are their deployed weights.
+// (`codes`), and those of its inputs, where it keeps the codes. Masters of layers that have none are their
+// deployed weights.
 enum class SourceUse { deployed, masters, codes };
 distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use);
 distill::SourceModel load_source(const std::filesystem::path& path, const WeightsWish& wish, SourceUse use);

@@ -16,6 +16,7 @@
 #include "quant/containers/model_state.h"
 #include "quant/methods/method_plan.h"
 #include "quant/prepare.h"
+#include "quant/requantise.h"
 #include "trainer/agreement.h"
 #include "trainer/checkpoint.h"
 #include "trainer/config/check.h"
@@ -125,6 +126,8 @@ void make_run(const Prepared& prepared, trainer::TrainerInputs inputs, trainer::
   if (quant::is_calibrated(config.quant)) {
     log->info("layers:\n" + distill::to_string(distill::quantise_weights(*prepared.model, config.quant,
                                                                          rank_group(collective))));
+  } else {
+    quant::round_masters(*prepared.model);
   }
   const std::string hash = save(*prepared.model, std::move(inputs), collective);
   trainer::on_rank_0([&] { write_finished(run_path(config), {0, hash}); }, collective);

@@ -53,9 +53,9 @@ distill::State masters_of(torch::nn::Module& model) {
   return masters;
 }
 
-std::map<std::string, quant::PackedTensor> codes_of(const LoadedModel& loaded) {
-  return loaded.packed ? loaded.packed->weights
-                       : quant::pack_model(*loaded.model, loaded.origin.config.quant.rest_dtype).weights;
+void take_codes(const quant::PackedModel& packed, distill::SourceModel& source) {
+  source.weights = packed.weights;
+  source.activations = packed.activations;
 }
 
 // A layer without quantizer has no input transform either: its weight is for the input as it comes.
@@ -92,7 +92,8 @@ distill::SourceModel source_of(const LoadedModel& loaded, SourceUse use) {
   source.specs = specs_of(loaded);
   source.state = use == SourceUse::deployed ? deployed_state(loaded) : masters_of(*loaded.model);
   if (use == SourceUse::codes) {
-    source.weights = codes_of(loaded);
+    const quant::RestType rest = loaded.origin.config.quant.rest_dtype;
+    take_codes(loaded.packed ? *loaded.packed : quant::pack_model(*loaded.model, rest), source);
   }
   undo_input_transforms(*loaded.model, source.state);
   return source;

@@ -139,7 +139,9 @@ void set_rest_dtypes(torch::nn::Module& model, RestType type) {
 
 void train_scales_alone(torch::nn::Module& model) {
   for (const auto& item : model.named_parameters()) {
-    item.value().set_requires_grad(item.key().find("weight_quantizer.") != std::string::npos);
+    const std::string& name = item.key();
+    item.value().set_requires_grad(name.find("weight_quantizer.") != std::string::npos ||
+                                   name.find("input_quantizer.") != std::string::npos);
   }
 }
 

@@ -29,8 +29,8 @@ struct PrepareReport {
 // Attaches quantizers. Their scales come from the present weights, or are left for the load of saved state,
 // or for calibration where the method asks for it (is_calibrated). First ignore, then overrides, the last
 // match wins. InputError: a pattern that matches no layer, a group size that does not divide, all problems at
-// once. With method e2e_qp the model then trains quantiser scales alone (requires_grad), and its layers wait
-// for freeze_codes (quant/requantise.h) or a load.
+// once. With method e2e_qp the model then trains quantiser scales alone (requires_grad), those of weights and
+// what the method of activations learns, and its layers wait for freeze_codes (quant/requantise.h) or a load.
 enum class ScaleInit { from_weights, left_for_load };
 PrepareReport prepare(torch::nn::Module& model, const QuantConfig& config, ScaleInit init);
 

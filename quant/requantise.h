@@ -1,5 +1,5 @@
 // Codes of a prepared model (quant/prepare.h) that are not those of its first weights: given ones that stay,
-// or those of another width.
+// or those of another width; and masters that are what their codes stand for.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -10,6 +10,8 @@
 
 #include "quant/config.h"
 #include "quant/pack.h"
+#include "quant/packed_input.h"
+#include "quant/quantizer.h"
 
 namespace bitlaw::quant {
 
@@ -18,6 +20,19 @@ namespace bitlaw::quant {
 // only, another spec, shape or rotation. `origin`: where the weights come from, for messages.
 void freeze_codes(torch::nn::Module& model, const std::map<std::string, PackedTensor>& weights,
                   const std::string& origin);
+
+// Gives every static scale of inputs that of its layer in `inputs`, by layer name; layers that are not there
+// wait for an observation. InputError, all problems at once and both specs named: inputs of another spec, or
+// that are quantised there and not here.
+void adopt_inputs(torch::nn::Module& model, const std::map<std::string, PackedInput>& inputs,
+                  const std::string& origin);
+
+// What `quantizer` makes of a weight: its codes, and the quantizer's scales and zero points.
+LayerCodes codes_of(Quantizer& quantizer, const at::Tensor& weight);
+
+// Makes every master with fixed scales the weights that its codes stand for, which have the same codes again.
+// InputError, naming the layer: they would have others.
+void round_masters(torch::nn::Module& model);
 
 // Gives every layer whose spec under `config` is another one that spec, with scales found from its master
 // weight by config.scale_search. Returns the names of the parameters and buffers that have new values.

@@ -18,6 +18,7 @@
 #include "launch/run_folder.h"
 #include "launch/training_run.h"
 #include "quant/methods/method_plan.h"
+#include "quant/requantise.h"
 #include "trainer/agreement.h"
 
 namespace bitlaw::launch {
@@ -71,6 +72,8 @@ TrainingOptions options_of(const trainer::RunConfig& config, const Request& requ
     }
     if (calibrated) {
       calibrate_model(start);
+    } else {
+      quant::round_masters(start.task.model());
     }
   };
   return options;

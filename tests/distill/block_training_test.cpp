@@ -7,12 +7,15 @@
 
 #include <array>
 #include <barrier>
+#include <cmath>
 #include <cstring>
 #include <thread>
 
 #include "quant/containers/model_state.h"
+#include "quant/input_observation.h"
 #include "quant/prepare.h"
 #include "tests/distill/lively_var.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -139,6 +142,68 @@ TEST(BlockTraining, LossesAreMeanSquareErrorsOfTheBlocksOutputs) {
     const at::Tensor given = result.model->forward_blocks(inputs.labels_B, inputs.var_input_BLE, block + 1);
     const double loss = (given - expected).square().mean().item<double>();
     EXPECT_NEAR(result.blocks.at(static_cast<std::size_t>(block)).last_loss, loss, 1e-4 * loss);
+  }
+}
+
+quant::QuantConfig with_inputs(bool dynamic) {
+  quant::QuantConfig config = config_of(3);
+  config.activations.emplace();
+  config.activations->num_bits = 4;
+  config.activations->dynamic = dynamic;
+  if (!dynamic) {
+    config.activations->observer = quant::ObserverKind::percentile;
+    config.activations->percentile = 99.0;
+  }
+  return config;
+}
+
+TEST(BlockTraining, DynamicInputsAreQuantisedWhileABlockTrains) {
+  const Result result = trained(with_inputs(true));
+  const auto plain = trained(config_of(3));
+  EXPECT_FALSE(same_bits(result.model->named_parameters()["blocks.0.ffn.fc1.weight"],
+                         plain.model->named_parameters()["blocks.0.ffn.fc1.weight"]));
+  const VarInputs inputs = lively_inputs(lively_shape(), kSamples);
+  const at::NoGradGuard no_grad;
+  const at::Tensor expected =
+      lively_var(lively_shape())->forward_blocks(inputs.labels_B, inputs.var_input_BLE, 1);
+  const at::Tensor given = result.model->forward_blocks(inputs.labels_B, inputs.var_input_BLE, 1);
+  const double loss = (given - expected).square().mean().item<double>();
+  EXPECT_NEAR(result.blocks[0].last_loss, loss, 1e-4 * loss);
+  EXPECT_GT(loss, plain.blocks[0].last_loss);
+}
+
+TEST(BlockTraining, StaticInputsWaitForTheirObservationBehindTheTrainedWeights) {
+  const Result result = trained(with_inputs(false));
+  const auto plain = trained(config_of(3));
+  const auto theirs = quant::linear_layers(*plain.model);
+  std::size_t i = 0;
+  for (const auto& [name, linear] : quant::linear_layers(*result.model)) {
+    EXPECT_TRUE(same_bits(linear->effective_weight(), theirs.at(i++).second->effective_weight())) << name;
+    if (name == "head") continue;
+    ASSERT_TRUE(linear->input_quantizer()) << name;
+    EXPECT_FALSE(linear->input_quantizer()->is_known()) << name;
+    EXPECT_EQ(linear->input_quantizer()->plan().observer.kind, quant::ObserverKind::percentile) << name;
+    EXPECT_EQ(linear->input_quantizer()->plan().observer.percentile, 99.0) << name;
+  }
+  quant::InputObservation observation(quant::linear_layers(*result.model));
+  EXPECT_TRUE(same_bits(logits(*result.model), logits(*plain.model)));  // as they come, and counted
+  observation.adopt(observation.seen());
+  EXPECT_FALSE(same_bits(logits(*result.model), logits(*plain.model)));
+  EXPECT_TRUE(at::isfinite(logits(*result.model)).all().item<bool>());
+}
+
+TEST(BlockTraining, AWeightWithoutCodesIsNamedWithItsLayer) {
+  for (const std::string layer : {"blocks.1.ffn.fc1", "head"}) {
+    quant::QuantConfig config = config_of(3);
+    config.ignore.clear();
+    const auto model = lively_var(lively_shape());
+    {
+      const at::NoGradGuard no_grad;
+      model->named_parameters()[layer + ".weight"][1][2] = NAN;
+    }
+    quant::prepare(*model, config, quant::ScaleInit::from_weights);
+    EXPECT_THAT(test::message_of([&] { train_blocks(*model, config, samples_of(lively_shape())); }),
+                testing::HasSubstr(layer + ": the weight holds NaN"));
   }
 }
 

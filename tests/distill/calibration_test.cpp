@@ -9,6 +9,7 @@
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "tests/distill/calibrated_var.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -54,6 +55,22 @@ TEST(Calibration, MastersAreTheDeployedWeightsAndHaveTheirCodesAgain) {
     }
     EXPECT_EQ(result.layers.size(), count);
   }
+}
+
+TEST(Calibration, ALayerThatHasNoCodesIsNamed) {
+  QuantConfig config = config_of(Method::rtn, 4);
+  config.weights.scale_dtype = quant::ScaleType::float32;
+  config.activations.emplace();
+  config.activations->dynamic = false;  // so that the layers are walked over
+  const auto model = lively_var(lively_shape());
+  {
+    const at::NoGradGuard no_grad;  // its level is -8 amax / 7.5
+    model->named_parameters()["blocks.1.ffn.fc1.weight"][0][0] = -3.4e38;
+  }
+  quant::prepare(*model, config, quant::ScaleInit::from_weights);
+  const VarInputs inputs = lively_inputs(lively_shape(), kSamples);
+  EXPECT_THAT(test::message_of([&] { calibrate(*model, config, run_over(*model, inputs, 0, kSamples)); }),
+              testing::HasSubstr("blocks.1.ffn.fc1: codes of int4.g16.sym.float32 whose weights have other"));
 }
 
 TEST(Calibration, StaysCloseToTheFullPrecisionNetwork) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "quant/input_observation.h"
 #include "quant/prepare.h"
 #include "tests/distill/tiny_inputs.h"
 
@@ -26,6 +27,19 @@ SourceModel rounded_source(std::int64_t bits) {
   source.weights = quant::pack_model(*model, quant::RestType::bfloat16).weights;
   for (const auto& [name, weight] : source.weights) {
     source.specs.emplace(name, weight.spec);
+  }
+  return source;
+}
+
+constexpr const char* kInputs = "int8.tensor.sym";
+
+// The same, made for inputs of known static scales: each layer has its own.
+SourceModel source_with_inputs() {
+  SourceModel source = rounded_source(4);
+  float scale = 0x1p-7F;
+  for (const auto& [name, weight] : source.weights) {
+    source.activations.emplace(name, quant::PackedInput(quant::QuantSpec::parse(kInputs), scale, {}));
+    scale *= 1.5F;
   }
   return source;
 }
@@ -75,6 +89,54 @@ TEST(QuantisedStart, FrozenCodesAreTakenOverAndScalesAloneAreTrained) {
   for (const auto& [name, weight] : source.weights) {
     EXPECT_EQ(packed.weights.at(name).codes, weight.codes) << name;
     EXPECT_NE(packed.weights.at(name).scale, weight.scale) << name;
+  }
+}
+
+TaskInputs frozen_inputs(const SourceModel& source, quant::InputMethod method) {
+  TaskInputs inputs = inputs_from(source, quant::Method::e2e_qp);
+  inputs.quant.activations.emplace();
+  inputs.quant.activations->dynamic = false;
+  inputs.quant.activations->method = method;
+  return inputs;
+}
+
+TEST(QuantisedStart, ScalesOfInputsComeWithTheCodes) {
+  const SourceModel source = source_with_inputs();
+  using quant::InputMethod;
+  for (const InputMethod method : {InputMethod::fixed, InputMethod::lsq, InputMethod::pact}) {
+    const MadeTask made = make_task(frozen_inputs(source, method));
+    const auto packed = quant::pack_model(made.task->model(), quant::RestType::bfloat16);
+    EXPECT_EQ(packed.activations, source.activations);
+    EXPECT_TRUE(quant::InputObservation(quant::linear_layers(made.task->model())).empty());
+  }
+  // From codes without inputs, they are still to be observed.
+  const MadeTask made = make_task(frozen_inputs(rounded_source(4), InputMethod::lsq));
+  EXPECT_FALSE(quant::InputObservation(quant::linear_layers(made.task->model())).empty());
+}
+
+TEST(QuantisedStart, InputsOfAnotherSpecAreRefused) {
+  const SourceModel source = source_with_inputs();
+  TaskInputs inputs = frozen_inputs(source, quant::InputMethod::fixed);
+  inputs.quant.activations->num_bits = 6;
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("runs/rounded"), HasSubstr("blocks.0.attn.mat_qkv: inputs of"),
+                                     HasSubstr(kInputs), HasSubstr("int6.tensor.sym")));
+  inputs.quant.activations.reset();
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr(kInputs), HasSubstr("leaves them unquantised")));
+}
+
+TEST(QuantisedStart, ScalesOfInputsAreTrainedWithFrozenCodes) {
+  using quant::InputMethod;
+  const SourceModel source = source_with_inputs();
+  for (const InputMethod method : {InputMethod::fixed, InputMethod::lsq, InputMethod::pact}) {
+    const MadeTask made = make_task(frozen_inputs(source, method));
+    made.task->loss(tiny::token_batch(0, 4)).total.backward();
+    tiny::Adam(made.task->parameters(), 0.05).step();
+    const auto packed = quant::pack_model(made.task->model(), quant::RestType::bfloat16);
+    for (const auto& [name, weight] : source.weights) {
+      EXPECT_EQ(packed.weights.at(name).codes, weight.codes) << name;
+      EXPECT_EQ(packed.activations.at(name) == source.activations.at(name), method == InputMethod::fixed)
+          << name << " " << data::enum_name(method);
+    }
   }
 }
 

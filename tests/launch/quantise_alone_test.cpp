@@ -16,6 +16,7 @@
 #include "launch/run_folder.h"
 #include "launch/weights_import.h"
 #include "quant/containers/model_state.h"
+#include "quant/prepare.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 
@@ -113,6 +114,21 @@ TEST_P(QuantiseAlone, LeavesARunThatIsExportedAndProved) {
   EXPECT_GT(error, 0.0);
   EXPECT_LT(error, 0.2);
   EXPECT_EQ(run(config), 0);  // nothing to do
+}
+
+TEST_P(QuantiseAlone, MastersOfRoundingAreTheDeployedWeights) {
+  trainer::RunConfig config = run_config();
+  config.quant.method = quant::Method::rtn;
+  config.quant.weights.num_bits = 3;
+  config.quant.weights.zero_point_dtype.reset();
+  EXPECT_EQ(run(config), 0);
+  const LoadedModel rounded = load_model(run_path(config));
+  for (const auto& [name, linear] : quant::linear_layers(*rounded.model)) {
+    if (linear->weight_quantizer()) {
+      EXPECT_TRUE(at::equal(linear->weight, linear->effective_weight())) << name;
+      EXPECT_FALSE(at::equal(linear->weight, network_->named_parameters()[name + ".weight"])) << name;
+    }
+  }
 }
 
 TEST_P(QuantiseAlone, RefusesWhatDoesNotFit) {

@@ -129,6 +129,44 @@ def efficient_qat():
            parts=["runs/teacher", "bitlaw ptq"])
 
 
+def scales_of_inputs(path):
+    with h5py.File(f"{path}/model.h5") as file:
+        return {name: group["scale"][...].tolist() for name, group in file["activations"].items()}
+
+
+def inputs_of_frozen_codes():
+    """Static scales of inputs: observed behind trained blocks, taken over with the codes, and trained with their scales."""
+    eight = "quant.activations={num_bits: 8, dynamic: false, observer: percentile, percentile: 99}"
+    text = run("ptq", "-c", "student.yaml", "run.name=blocks-a8", *BLOCKS, eight, ranks=2)
+    check("static scales of inputs" in text, f"no table of inputs:\n{text}")
+    arguments = ["train", "-c", "student.yaml", "run.name=scales-a8", "quant.method=e2e_qp", "model.init=runs/blocks-a8",
+                 "quant.weights.symmetric=false", "optim.scale_lr=0.02", "optim.eps=1e-16",
+                 "quant.activations={num_bits: 8, dynamic: false, method: lsq}"]
+    run(*arguments, "--stop-at", "0", code=RUN_AGAIN)
+    first, last = export("runs/blocks-a8", "exports/blocks-a8"), export("runs/scales-a8", "exports/scales-a8-first")
+    check(same(first, last, "codes", "zero_point", "scale"), "E2E-QP does not begin with the weights that it was given")
+    observed = scales_of_inputs("exports/blocks-a8")
+    check(len(observed) == len(first), f"scales of inputs are missing: {observed}")
+    check(observed == scales_of_inputs("exports/scales-a8-first"), "E2E-QP does not begin with the inputs that it was given")
+    run(*arguments)
+    last = export("runs/scales-a8", "exports/scales-a8")
+    check(same(first, last, "codes", "zero_point"), "E2E-QP with inputs changed codes or zero points")
+    check(observed != scales_of_inputs("exports/scales-a8"), "E2E-QP did not train the scales of inputs")
+    refuse("train", "-c", "student.yaml", "run.name=fresh", "quant.method=e2e_qp", "model.init=exports/blocks-a8",
+           "quant.weights.symmetric=false", parts=["inputs of int8.tensor.sym, the configuration leaves them unquantised"])
+
+
+def rounded_masters():
+    """Round-to-nearest leaves deployed weights as every other method does, and they have the same codes again."""
+    run("ptq", "-c", "student.yaml", "run.name=nearest", "quant.method=rtn", "model.init=teacher")
+    codes = export("runs/nearest", "exports/nearest")
+    with h5py.File("runs/nearest/checkpoints/step-00000000/rank-00000-of-00001.h5") as file:
+        for name in codes:
+            groups = file[f"model/{name}.weight"][...].reshape(-1, 16)
+            most = max(np.unique(group).size for group in groups)
+            check(most <= 8, f"{name}: a master of 3 bits has {most} values in a group")
+
+
 def progressive():
     arguments = ["train", "-c", "student.yaml", "quant.progressive={num_bits: [8, 4], steps: [2, 4]}", "train.max_steps=6",
                  "model.init=teacher", "quant.zero_points=learned", "quant.weights.symmetric=false"]
@@ -213,6 +251,8 @@ def main():
         os.chdir(folder)
         prepare()
         efficient_qat()
+        inputs_of_frozen_codes()
+        rounded_masters()
         progressive()
         other_specs()
         refused_starts()

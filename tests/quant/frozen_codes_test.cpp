@@ -14,6 +14,7 @@
 #include "quant/requantise.h"
 #include "tests/quant/tensors.h"
 #include "tests/quant/toy_model.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
@@ -192,6 +193,53 @@ TEST(FrozenCodes, EveryLayerThatDoesNotFitIsNamed) {
       EXPECT_THAT(error.what(), testing::HasSubstr(part));
     }
   }
+}
+
+TEST(RoundMasters, MakesThemTheWeightsOfTheirCodesAndNothingElse) {
+  std::vector<SpecConfig> all(5);
+  all[0].num_bits = 4;
+  all[1].num_bits = 2;
+  all[2].num_bits = 3;
+  all[2].symmetric = false;
+  all[3].format = FloatFormat::e2m1;
+  all[3].symmetric = false;  // two scales, and a negative zero
+  all[4].type = NumberType::ternary;
+  const at::Tensor indices = at::arange(5);
+  for (SpecConfig& weights : all) {
+    QuantConfig config = config_of(Method::rtn);
+    weights.group_size = 32;
+    config.weights = weights;
+    ToyModel model;
+    prepare(model, config, ScaleInit::from_weights);
+    const at::Tensor before = model.forward(indices);
+    const PackedModel packed = pack_model(model, config.rest_dtype);
+    const at::Tensor head = model.head->weight.detach().clone();
+    round_masters(model);
+    EXPECT_TRUE(same_bits(model.forward(indices), before));
+    const PackedModel after = pack_model(model, config.rest_dtype);
+    EXPECT_TRUE(after.weights == packed.weights);
+    for (const auto& [name, linear] : linear_layers(model)) {
+      if (linear->weight_quantizer()) {
+        EXPECT_TRUE(same_bits(linear->effective_weight(), linear->weight.detach())) << name;
+      }
+    }
+    EXPECT_TRUE(same_bits(model.head->weight.detach(), head));
+  }
+}
+
+TEST(RoundMasters, ALayerThatWouldGetOtherCodesIsNamed) {
+  ToyModel model;
+  {
+    const at::NoGradGuard no_grad;  // its level is -8 amax / 7.5
+    model.named_parameters()["blocks.0.fc2.weight"][0][0] = -3.4e38;
+  }
+  QuantConfig config = config_of(Method::rtn);
+  config.scale_search = ScaleSearch::absmax;
+  config.weights.scale_dtype = ScaleType::float32;
+  prepare(model, config, ScaleInit::from_weights);
+  EXPECT_THAT(
+      test::message_of([&] { round_masters(model); }),
+      testing::HasSubstr("blocks.0.fc2: codes of int4.g32.sym.float32 whose weights have other codes"));
 }
 
 TEST(ChangeSpecs, FindsScalesFromTheMastersOfTheLayersThatChange) {
