@@ -223,9 +223,7 @@ std::string include_text(const trainer::RunConfig& config, const fs::path& folde
   trainer::RunConfig student = config;
   student.model.init = folder.string();
   std::vector<std::string> keys = model_keys(config.model.family);
-  if (!config.tokenizer.from.empty()) {
-    keys.emplace_back("tokenizer.from");
-  }
+  keys.insert(keys.end(), config.tokenizer.from.empty() ? 0 : 1, "tokenizer.from");
   return "# Starts from the weights of " + folder.string() + ": to be included.\n" +
          trainer::write_config(student, keys);
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "quant/containers/container.h"
 #include "tests/quant/containers/sample_weights.h"
 #include "tests/support/temporary_folder.h"
 

@@ -141,9 +141,10 @@ def refused(expected, *arguments):
 
 def quantised_already():
     """Files of others that hold codes: each command names the one that reads them, and what that makes is read."""
+    run("ptq", "-c", "import/teacher/model.yaml", "run.name=blocks", "quant.method=rtn", *W4, "quant.weights.group_size=32")
     for name in ("compressed-tensors", "gptq", "gguf"):
         out = f"others/{name}"
-        run("export", "runs/rtn", "--out", out, "--format", name)
+        run("export", "runs/blocks", "--out", out, "--format", name)
         for command in (["eval", out], ["sample", out, "--out", "x.png"]):
             refused(f"{out}: holds a model in {name}", *command)
             refused(f"bitlaw convert {out} --to native --out DIR", *command)
@@ -152,9 +153,9 @@ def quantised_already():
         refused(f"bitlaw convert {source} --to native --out DIR", "import", file, "-c", "teacher.yaml", "--tokenizer",
                 "import/tokenizer", "--out", "x")
         run("convert", source, "--to", "native", "--out", f"back/{name}")
-        ours, theirs = read("inspect", "runs/rtn"), read("inspect", out)
+        ours, theirs = read("inspect", "runs/blocks"), read("inspect", out)
         check(read("inspect", f"back/{name}")["parameter_hash"] == ours["parameter_hash"], f"{name}: another model came back")
-        check(theirs["kind"] == name and theirs["run"] == "rtn" and theirs["parameter_hash"] == ours["parameter_hash"] and
+        check(theirs["kind"] == name and theirs["run"] == "blocks" and theirs["parameter_hash"] == ours["parameter_hash"] and
               theirs["quantised_weights"] == ours["quantised_weights"], f"inspect of {name}: {theirs}")
     refused("is quantised already (it holds blocks.0.ada_lin.1.qweight)", "import", "others/gptq/model.safetensors", "-c",
             "teacher.yaml", "--tokenizer", "import/tokenizer", "--out", "x")

@@ -292,7 +292,12 @@ TEST_F(WeightsImport, DamagedFilesAndFullDisks) {
   ImportRequest request = vq_request();
   request.file = folder_ / "text.pth";
   std::ofstream(request.file) << "no archive";
-  EXPECT_THAT(refusal(request), HasSubstr("text.pth"));
+  EXPECT_THAT(refusal(request), HasSubstr("that torch.save wrote, or a .safetensors file"));
+  Tensors quantised = published_tensors(*vq_);
+  quantised["encoder.conv_in.qweight"] = at::zeros({4, 4}, at::kInt);
+  request.file = folder_ / "codes.safetensors";
+  write_tensors(request.file, quantised);
+  EXPECT_THAT(refusal(request), HasSubstr("is quantised already (it holds encoder.conv_in.qweight)"));
   request.file = folder_ / "missing.pth";
   EXPECT_THAT(refusal(request), HasSubstr("missing.pth"));
   EXPECT_FALSE(fs::exists(request.out));
@@ -302,38 +307,6 @@ TEST_F(WeightsImport, DamagedFilesAndFullDisks) {
     EXPECT_THAT(refusal(vq_request()), HasSubstr("model.h5"));
   }
   EXPECT_FALSE(fs::exists(folder_ / "vq"));
-}
-
-TEST_F(WeightsImport, FilesThatAreNoImport) {
-  ImportRequest request = vq_request();
-  const auto refusal_of = [&](const std::string& name) {
-    request.file = folder_ / name;
-    return refusal(request);
-  };
-  fs::create_directory(folder_ / "folder.pth");
-  EXPECT_THAT(refusal_of("folder.pth"),
-              AllOf(HasSubstr("is a folder"), HasSubstr("name a .pth or .pt file")));
-  std::ofstream(folder_ / "text.pth") << "no archive";
-  EXPECT_THAT(refusal_of("text.pth"), HasSubstr("that torch.save wrote, or a .safetensors file"));
-  std::ofstream(folder_ / "blocks.pth") << "GGUF and more";
-  EXPECT_THAT(refusal_of("blocks.pth"), AllOf(HasSubstr("is a model in gguf"), HasSubstr("bitlaw convert ")));
-  import_weights(vq_request());
-  EXPECT_THAT(refusal_of("vq/model.h5"), HasSubstr("is a file of bitlaw itself"));
-}
-
-TEST_F(WeightsImport, QuantisedFilesAreConverted) {
-  for (const char* member : {"qweight", "weight_packed", "weight_scale"}) {
-    Tensors tensors = published_tensors(*vq_);
-    tensors["encoder.conv_in." + std::string(member)] = at::zeros({4, 4}, at::kInt);
-    write_tensors(folder_ / "model.safetensors", tensors);
-    ImportRequest request = vq_request();
-    request.file = folder_ / "model.safetensors";
-    fs::remove(folder_ / "config.json");
-    EXPECT_THAT(refusal(request), AllOf(HasSubstr("is quantised already (it holds encoder.conv_in."),
-                                        HasSubstr("put its config.json beside it")));
-    std::ofstream(folder_ / "config.json") << R"({"quantization_config": {"quant_method": "gptq"}})";
-    EXPECT_THAT(refusal(request), HasSubstr("bitlaw convert " + folder_.path().string() + " --to native"));
-  }
 }
 
 TEST_F(WeightsImport, WhatIsThereStays) {

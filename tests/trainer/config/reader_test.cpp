@@ -130,22 +130,6 @@ TEST(Reader, PowersOfTenAreIntegersWhereTheyAreWhole) {
               HasSubstr("is not an integer"));  // a double does not tell its neighbours
 }
 
-TEST(Reader, KeysKnowWhereTheyWereWritten) {
-  const Places places =
-      parse_config(
-          "run: {name: x}\nquant:\n  overrides:\n    - match: a\n      weights:\n        num_bits: 3\n",
-          "run.yaml")
-          .places;
-  EXPECT_EQ(place_of(places, "run.name"), "run.yaml:1");
-  EXPECT_EQ(place_of(places, "quant.overrides"), "run.yaml:3");
-  EXPECT_EQ(place_of(places, "quant.overrides.0.match"), "run.yaml:4");
-  EXPECT_EQ(place_of(places, "quant.overrides.0.weights.num_bits"), "run.yaml:6");
-  EXPECT_EQ(place_of(places, "quant.overrides.0.weights.grid"), "run.yaml:5");  // of the group around it
-  EXPECT_EQ(place_of(places, "optim.lr"), "");
-  EXPECT_EQ(place_of(read_config({}, {"quant.weights={num_bits: 3}"}).places, "quant.weights.num_bits"),
-            "command line");
-}
-
 TEST(Reader, UnknownValueOfAChoiceNamesThemAll) {
   const std::string message = error_of("distill: {norm: generalized}");
   EXPECT_THAT(message, HasSubstr("run.yaml:1: distill.norm: 'generalized' is not one of naive, generalised, "
