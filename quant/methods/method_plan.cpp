@@ -86,6 +86,19 @@ bool needs_calibration(const QuantConfig& config) {
          config.method == Method::omniquant || has_transform(config, TransformKind::smooth);
 }
 
+std::string what_needs_samples(const QuantConfig& config) {
+  if (config.method == Method::none) {
+    return "";
+  }
+  if (config.method != Method::rtn && config.method != Method::hqq) {
+    return "quant.method: " + std::string(data::enum_name(config.method));
+  }
+  if (has_transform(config, TransformKind::smooth)) {
+    return "quant.transforms: smooth";
+  }
+  return has_static_inputs(config) ? "quant.activations.dynamic: false" : "";
+}
+
 bool is_calibrated(const QuantConfig& config) {
   return is_post_training(config.method) &&
          (config.method != Method::rtn || !config.transforms.empty() || has_static_inputs(config));

@@ -9,7 +9,7 @@
 namespace bitlaw::trainer {
 
 // What a configuration is wanted for. weights_alone: no step is made and no sample is read (import, and
-// post-training quantisation that looks at no inputs), so data, task, loss and batches are not asked for.
+// post-training quantisation that needs none), so data, task, loss and batches are not asked for.
 enum class Use { training, weights_alone };
 
 // world_size: ranks that will run. Messages follow the error grammar, one per problem.

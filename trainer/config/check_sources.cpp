@@ -1,4 +1,5 @@
 // Where a run's inputs come from: names, paths, and which of them its kind of task uses.
+#include "quant/methods/method_plan.h"
 #include "trainer/config/check_parts.h"
 #include "trainer/config/field_writer.h"
 
@@ -62,6 +63,13 @@ void check_token_task(const RunConfig& config, Problems& problems) {
   }
 }
 
+// ptq comes here with what it cannot do by the weights alone.
+std::string need_of_training_data(const quant::QuantConfig& quant) {
+  const std::string key =
+      quant::is_post_training(quant.method) ? quant::what_needs_samples(quant) : std::string();
+  return key.empty() ? "there is nothing to train on" : key + " needs samples";
+}
+
 bool is_untrained(distill::Family family) {
   return family == distill::Family::dit || family == distill::Family::raster;
 }
@@ -72,7 +80,8 @@ void check_family(const RunConfig& config, Problems& problems) {
                  "there is no task yet that trains " + std::string(noun_of(config.model.family)) +
                      " or shows it samples",
                  "import, inspect, export and convert it, and quantise its weights by 'bitlaw ptq' with "
-                 "quant.method rtn or hqq and without data.train and data.validation");
+                 "quant.method rtn or hqq, without data.train and data.validation, the transform smooth and "
+                 "static scales of inputs");
     return;
   }
   const bool tokenizer = config.task.kind == TaskKind::tokenizer;
@@ -109,6 +118,11 @@ void check_weights_alone(const RunConfig& config, Problems& problems) {
         "linear layers are quantised, a tokenizer is made of convolutions",
         "quantise the model of its tokens");
   }
+  if (const std::string key = quant::what_needs_samples(config.quant); !key.empty()) {
+    problems.add(key + " without samples", "inputs of layers are measured on them, or weights trained",
+                 "name data.train and data.validation, or use quant.method rtn or hqq without the "
+                 "transform smooth and static scales of inputs");
+  }
   if (config.train.ema_decay > 0.0) {
     problems.add("train.ema_decay: " + format_number(config.train.ema_decay),
                  "no step is made, so there is nothing to average", "remove it");
@@ -118,7 +132,7 @@ void check_weights_alone(const RunConfig& config, Problems& problems) {
 void check_sources(const RunConfig& config, Problems& problems) {
   check_name(config.run, problems);
   check_device(config.run, problems);
-  require(config.data.train, "data.train", "there is nothing to train on",
+  require(config.data.train, "data.train", need_of_training_data(config.quant),
           "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
   require(config.data.validation, "data.validation", "the model is evaluated at the end of every run",
           "name a folder made by 'bitlaw data import' or 'bitlaw data tokenize'", problems);
