@@ -35,7 +35,8 @@ inline const std::vector<std::int64_t> kTriedWidths = {2, 3, 4, 8};
 // Mean over tokens of KL(full precision, the layer alone rounded to nearest), in nats, of every layer that
 // `config` quantises. The model of `task` was prepared with `config` as `report` says; it is in full
 // precision (rest_dtype) afterwards. InputError: a layer without a width of its own whose weights are no
-// integers.
+// integers. distill::NotFiniteError, on all ranks: logits in full precision that are not finite, or a
+// divergence, naming layer and width.
 std::vector<LayerSensitivity> measure_sensitivity(distill::VarTask& task, const quant::PrepareReport& report,
                                                   const quant::QuantConfig& config,
                                                   const SensitivityRun& run);
