@@ -56,6 +56,9 @@ quant::LayerCodes read(const at::Tensor& message) {
 std::vector<quant::LayerCodes> shared_codes(std::int64_t count,
                                             const std::function<quant::LayerCodes(std::int64_t)>& make,
                                             const RankGroup& group) {
+  if (group.poll) {
+    group.poll();
+  }
   std::vector<quant::LayerCodes> codes;
   if (group.size == 1) {
     for (std::int64_t i = 0; i < count; ++i) {

@@ -20,7 +20,9 @@ struct RankGroup {
   int size = 1;
   // The bytes, uint8 [n], of rank `owner`, on every rank; what the others hand over is not looked at. Called
   // by all ranks alike.
-  std::function<at::Tensor(const at::Tensor& bytes, int owner)> broadcast;
+  std::function<at::Tensor(const at::Tensor& bytes, int owner)> broadcast = {};
+  // Called by all ranks alike before each share of the work; throws, on all, to leave it. May be empty.
+  std::function<void()> poll = {};
 };
 
 // make(i) of layers i = 0 .. count - 1, none of which depends on another: layer i by rank i % size. Called by

@@ -13,6 +13,7 @@
 #include "distill/tasks/tokenizer_task.h"
 #include "trainer/autocast.h"
 #include "trainer/evaluate.h"
+#include "trainer/figures.h"
 #include "trainer/stop_signal.h"
 
 namespace bitlaw::launch {
@@ -171,8 +172,10 @@ EvaluationSetup prepare_evaluation(const EvaluationRequest& request) {
 
 std::vector<std::pair<std::string, double>> run_evaluation(EvaluationSetup& setup,
                                                            trainer::Collective& collective) {
-  return setup.task->report(
+  auto figures = setup.task->report(
       trainer::evaluate(*setup.task, *setup.dataset, {setup.eval, setup.precision}, collective));
+  trainer::require_finite(figures, setup.origin.path.string());
+  return figures;
 }
 
 void dump_logits(EvaluationSetup& setup, const fs::path& file) {

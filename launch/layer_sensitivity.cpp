@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/formats/input_error.h"
+#include "distill/not_finite_error.h"
 
 namespace bitlaw::launch {
 
@@ -78,7 +79,8 @@ double divergence_sum(const at::Tensor& p_logits, const at::Tensor& q_logits) {
   return (p.exp() * (p - q_logits.to(at::kDouble).log_softmax(-1))).sum().item<double>();
 }
 
-// "tokens", and "kl" [layers, most choices] of one batch.
+// "tokens", "infinite": logits in full precision that are not finite, and "kl" [layers, most choices] of one
+// batch.
 void measure_batch(distill::VarTask& task, const std::vector<Candidate>& candidates, const data::Batch& batch,
                    quant::Statistics& sums) {
   const at::Tensor full = task.student_logits(batch);
@@ -96,6 +98,25 @@ void measure_batch(distill::VarTask& task, const std::vector<Candidate>& candida
   }
   sums.add("kl", losses);
   sums.add("tokens", static_cast<double>(full.numel() / full.size(-1)));
+  sums.add("infinite", full.isfinite().logical_not().sum(at::kDouble).item<double>());
+}
+
+[[noreturn]] void throw_not_finite(const std::string& whose) {
+  throw distill::NotFiniteError(
+      "--budget-bits: " + whose +
+      " [a layer's width cannot be chosen by NaN or infinity]; set train.precision: fp32, and look at the "
+      "weights of model.init");
+}
+
+// Mean over tokens of one layer's divergences.
+void take_losses(LayerSensitivity& layer, const at::Tensor& kl) {
+  for (std::size_t j = 0; j < layer.choices.size(); ++j) {
+    layer.choices[j].loss = kl[static_cast<std::int64_t>(j)].item<double>();
+    if (!std::isfinite(layer.choices[j].loss)) {
+      throw_not_finite("the divergence of " + layer.name + " with " + std::to_string(layer.widths[j]) +
+                       " bits is not finite");
+    }
+  }
 }
 
 }  // namespace
@@ -132,14 +153,14 @@ std::vector<LayerSensitivity> measure_sensitivity(distill::VarTask& task, const 
   quant::Statistics mine;
   run.for_each_batch([&](const data::Batch& batch) { measure_batch(task, candidates, batch, mine); });
   const quant::Statistics sums = run.reduce(mine);
+  if (sums.scalar("infinite") > 0.0) {
+    throw_not_finite("logits of the network in full precision are not finite");
+  }
   const at::Tensor kl = sums.at("kl") / sums.scalar("tokens");
   std::vector<LayerSensitivity> layers;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     layers.push_back(candidates[i].layer);
-    for (std::size_t j = 0; j < layers[i].choices.size(); ++j) {
-      layers[i].choices[j].loss =
-          kl[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(j)].item<double>();
-    }
+    take_losses(layers[i], kl[static_cast<std::int64_t>(i)]);
   }
   return layers;
 }

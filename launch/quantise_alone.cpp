@@ -24,6 +24,8 @@
 #include "trainer/log.h"
 #include "trainer/named_tensors.h"
 #include "trainer/run_state.h"
+#include "trainer/stop_signal.h"
+#include "trainer/stop_vote.h"
 
 namespace bitlaw::launch {
 namespace fs = std::filesystem;
@@ -66,9 +68,11 @@ Prepared prepare_model(const trainer::RunConfig& config, const distill::SourceMo
   Prepared prepared;
   problems.collect([&] {
     prepared.model = distill::make_model(config.model, config.model.vq, source.num_classes);
-    if (distill::check_weights_fit(*prepared.model, source, "model.init: " + config.model.init, problems)) {
+    const std::string key = "model.init: " + config.model.init;
+    if (distill::check_weights_fit(*prepared.model, source, key, problems)) {
       quant::load_state(*prepared.model, source.state);
       prepared.report = quant::prepare(*prepared.model, config.quant, quant::ScaleInit::from_weights);
+      distill::check_specs_fit(prepared.report, source, key, problems);
     }
   });
   problems.throw_if_any();
@@ -76,15 +80,38 @@ Prepared prepare_model(const trainer::RunConfig& config, const distill::SourceMo
   return prepared;
 }
 
-bool is_done(const trainer::RunConfig& config, const std::string& identity) {
+// A mark beside a checkpoint that is damaged is no run: InputError, as from all that would read it.
+bool is_whole(const trainer::RunConfig& config, const std::string& identity, trainer::Log& log) {
   const fs::path run = run_path(config);
-  if (!read_finished(run) || trainer::committed_steps(run / "checkpoints").empty()) {
+  if (!read_finished(run)) {
     return false;
   }
-  const fs::path checkpoint = trainer::checkpoint_path(run / "checkpoints", 0);
-  trainer::require_same_run(trainer::read_checkpoint_texts(checkpoint), config, identity,
-                            checkpoint.string());
+  const auto newest = trainer::newest_whole_checkpoint(run / "checkpoints");
+  for (const std::string& line : newest.skipped) {
+    log.warn(line);
+  }
+  if (!newest.path) {
+    return false;
+  }
+  trainer::require_same_run(trainer::read_checkpoint_texts(*newest.path), config, identity,
+                            newest.path->string());
   return true;
+}
+
+// Rank 0's look at the folder is that of all: another host may see an older state of it.
+bool is_done(const trainer::RunConfig& config, const std::string& identity, trainer::Collective& collective,
+             trainer::Log& log) {
+  bool done = false;
+  trainer::on_rank_0([&] { done = is_whole(config, identity, log); }, collective);
+  return trainer::decision_of_rank_0(done, collective);
+}
+
+void leave_if_asked(trainer::Collective& collective) {
+  trainer::StopVote vote(collective);
+  vote.next(trainer::stop_requested());
+  if (vote.next(false)) {
+    throw trainer::StopRequested("asked to stop before layers were quantised: nothing was written");
+  }
 }
 
 // The checkpoint of step 0 of a run without moments and averages. Returns the parameter_hash.
@@ -146,7 +173,7 @@ int quantise_on(trainer::Collective& collective, trainer::RunConfig config, cons
   if (!options.dry_run) {
     lock_run_folder(config, collective, lock);
   }
-  if (is_done(config, identity)) {
+  if (is_done(config, identity, collective, log)) {
     log.info(fmt::format("{} is finished: nothing to do", run_path(config).string()));
     return kDone;
   }
@@ -156,6 +183,7 @@ int quantise_on(trainer::Collective& collective, trainer::RunConfig config, cons
     log.info("dry run: everything was checked, nothing was written");
     return kDone;
   }
+  leave_if_asked(collective);
   trainer::TrainerInputs inputs = describe_run(config, identity, source);
   inputs.incarnation = claim_for_ranks(config, identity, collective, lock);
   inputs.log = std::make_shared<trainer::Log>(inputs.run_folder, collective.rank(), options.verbosity);
@@ -167,7 +195,7 @@ int quantise_on(trainer::Collective& collective, trainer::RunConfig config, cons
 
 bool needs_no_samples(const trainer::RunConfig& config) {
   return config.data.train.empty() && config.data.validation.empty() &&
-         !quant::looks_at_samples(config.quant);
+         quant::what_needs_samples(config.quant).empty();
 }
 
 int quantise_alone(trainer::RunConfig config, const TrainingOptions& options) {

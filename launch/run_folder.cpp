@@ -148,10 +148,14 @@ std::optional<FinishedMark> read_finished(const fs::path& run) {
     return std::nullopt;
   }
   const auto json = nlohmann::json::parse(*text, nullptr, false);
-  if (json.is_discarded() || !json.contains("step")) {
+  if (!json.is_object()) {
     return std::nullopt;
   }
-  return FinishedMark{json["step"].get<std::int64_t>(), json.value("parameter_hash", "")};
+  const auto step = json.find("step"), hash = json.find("parameter_hash");
+  if (step == json.end() || !step->is_number_integer() || (hash != json.end() && !hash->is_string())) {
+    return std::nullopt;
+  }
+  return FinishedMark{step->get<std::int64_t>(), hash == json.end() ? "" : hash->get<std::string>()};
 }
 
 void write_finished(const fs::path& run, const FinishedMark& mark) {

@@ -37,6 +37,7 @@ struct FinishedMark {
   std::int64_t step = 0;
   std::string parameter_hash;
 };
+// Nothing where there is no mark, or none that write_finished could have written.
 std::optional<FinishedMark> read_finished(const std::filesystem::path& run);
 void write_finished(const std::filesystem::path& run, const FinishedMark& mark);
 

@@ -1,6 +1,7 @@
 #include "quant/bit_allocation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "data/formats/input_error.h"
@@ -44,15 +45,26 @@ std::vector<Partial> extended(const std::vector<Partial>& sums, const std::vecto
   return next;
 }
 
+void check_layer(const std::vector<BitChoice>& layer) {
+  if (layer.empty()) {
+    throw data::InputError("a layer without a choice of bits", "every layer needs one",
+                           "give it at least one");
+  }
+  for (const BitChoice& choice : layer) {
+    if (!std::isfinite(choice.loss)) {
+      throw data::InputError("a loss of " + std::to_string(choice.loss) + " for a choice of " +
+                                 std::to_string(choice.bits) + " bits",
+                             "nothing is better or worse than that", "give finite losses");
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<BitAllocation> bit_frontier(std::span<const std::vector<BitChoice>> layers) {
   std::vector<std::vector<Partial>> stages{{Partial{}}};
   for (const std::vector<BitChoice>& layer : layers) {
-    if (layer.empty()) {
-      throw data::InputError("a layer without a choice of bits", "every layer needs one",
-                             "give it at least one");
-    }
+    check_layer(layer);
     stages.push_back(extended(stages.back(), layer));
   }
   std::vector<BitAllocation> frontier;

@@ -21,7 +21,8 @@ struct BitAllocation {
 };
 
 // Every allocation that no other one beats, by rising bits and falling loss. Of equal ones, one. Its length
-// is at most the number of different sums of bits. InputError: a layer without a choice.
+// is at most the number of different sums of bits. InputError: a layer without a choice, or
+// a loss that is not finite.
 std::vector<BitAllocation> bit_frontier(std::span<const std::vector<BitChoice>> layers);
 
 // The last of a frontier within `budget` bits. InputError when there is none, naming the least there is.

@@ -250,6 +250,7 @@ struct Trainer::Impl {
       }
     }
     say(record.to_string());
+    require_finite(record.figures, "validation at step " + std::to_string(step));
   }
 
   // An earlier start was stopped after this step, and before or in its evaluation.

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "distill/not_finite_error.h"
 #include "distill/task.h"
 #include "trainer/checkpoint.h"
 #include "trainer/comm/collective.h"
@@ -23,12 +24,10 @@ namespace bitlaw::trainer {
 
 enum class Outcome { finished, stopped };  // stopped: saved on a signal or at stop_at; run me again
 
-// The numbers are not finite: names step, term, rank and sample ids, or the parameters whose gradient it is.
-// The same message on all ranks; nothing was updated. The program ends with code 3.
-class NotFiniteError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+// The numbers of a step are not finite: names step, term, rank and sample ids, or the parameters whose
+// gradient it is; nothing was updated. Or the figures of an evaluation: names them and the step. The same
+// message on all ranks.
+using NotFiniteError = distill::NotFiniteError;
 
 struct TrainerInputs {
   RunConfig config;

@@ -13,9 +13,10 @@ struct TokenFilter {
   double top_p = 0.0;      // of what is left, in falling order of probability, keep up to this mass; 0: all
 };
 
-// Probabilities of one row: softmax over what both filters left, 0 elsewhere. Top-p drops, in rising order
-// (ties: lower index first), every entry up to which the cumulative probability is <= 1 - top_p, and never
-// the last. Sums are float64. `scratch` is resized as needed and may be reused from row to row.
+// Probabilities of one row of finite logits: softmax over what both filters left, 0 elsewhere. Top-p drops,
+// in rising order (ties: lower index first), every entry up to which the cumulative probability is <= 1 -
+// top_p, and never the last. Sums are float64. `scratch` is resized as needed and may be reused from row to
+// row.
 void filter_row(std::span<const float> logits, const TokenFilter& filter, std::span<float> probabilities,
                 std::vector<std::int32_t>& scratch);
 

@@ -4,8 +4,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <string>
 
 #include "data/seed.h"
+#include "distill/not_finite_error.h"
 #include "distill/samplers/token_filter.h"
 
 namespace bitlaw::distill {
@@ -43,6 +45,17 @@ at::Tensor guided(const at::Tensor& logits, double t, std::int64_t batch) {
   const at::Tensor conditional = logits.narrow(0, 0, batch);
   if (logits.size(0) == batch) return conditional;
   return conditional * (1 + t) - logits.narrow(0, batch, batch) * t;
+}
+
+// A draw from NaN would be a token like any other, and the picture would not show it.
+void require_finite(const at::Tensor& logits_BTV, std::int64_t scale, std::int64_t first_sample_id) {
+  const at::Tensor finite_B = logits_BTV.isfinite().flatten(1).all(1);
+  if (!finite_B.all().item<bool>()) {
+    const std::int64_t sample = first_sample_id + finite_B.logical_not().nonzero()[0].item<std::int64_t>();
+    throw NotFiniteError("logits of sample " + std::to_string(sample) + " at scale " + std::to_string(scale) +
+                         " [the network computes NaN or infinity, so tokens drawn from it mean nothing]; "
+                         "sample in fp32, and look at the weights that it was made from");
+  }
 }
 
 // Tokens int64 [B, T] of one scale whose first token stands at `position`.
@@ -99,6 +112,7 @@ SampleResult sample(Var& model, VqTokenizer& tokenizer, const at::Tensor& labels
   for (std::int64_t k = 0; k < scales; ++k) {
     const at::Tensor both_BTV = model.forward_scale(labels, doubled(input, guidance.on()), k, cache);
     const at::Tensor logits_BTV = guided(both_BTV, guidance.at(k), batch);
+    require_finite(logits_BTV, k, first_sample_id);
     tokens.push_back(draw_tokens(logits_BTV, settings, first_sample_id, position));
     if (observer) observer(k, logits_BTV, tokens.back());
     position += tokens.back().size(1);

@@ -114,6 +114,19 @@ bool looks_at_samples(const QuantConfig& config) {
   return needs_calibration(config) || config.method == Method::block_ap || has_static_inputs(config);
 }
 
+std::string what_needs_samples(const QuantConfig& config) {
+  if (config.method == Method::none) {
+    return "";
+  }
+  if (config.method != Method::rtn && config.method != Method::hqq) {
+    return "quant.method: " + std::string(data::enum_name(config.method));
+  }
+  if (has_transform(config, TransformKind::smooth)) {
+    return "quant.transforms: smooth";
+  }
+  return has_static_inputs(config) ? "quant.activations.dynamic: false" : "";
+}
+
 bool is_calibrated(const QuantConfig& config) {
   return is_post_training(config.method) &&
          (config.method != Method::rtn || !config.transforms.empty() || has_static_inputs(config));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "quant/config.h"
 #include "quant/spec.h"
@@ -27,6 +28,10 @@ bool has_transform(const QuantConfig& config, TransformKind kind);
 bool needs_calibration(const QuantConfig& config);
 // That, or anything else that is done with samples before the first step: block_ap, static scales of inputs.
 bool looks_at_samples(const QuantConfig& config);
+// The key, with its value, for which a model must be shown samples before it is quantised: for the inputs of
+// its layers, or for training. "" when weights alone are enough: no method, or rtn or hqq with no transform
+// but hadamard and no static scales of inputs.
+std::string what_needs_samples(const QuantConfig& config);
 // Whether codes come from a walk over the layers (post_training.h, or block by block), not from the
 // quantizers' own rounding: where layers are looked at one after the other, for their codes or for static
 // scales of their inputs.

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <stdexcept>
+#include <string>
+
 #include "quant/methods/awq.h"
 #include "quant/methods/gptq.h"
 #include "quant/methods/hadamard.h"
@@ -61,9 +64,13 @@ LayerCodes run_method(const Transformed& layer, const QuantSpec& spec, const Qua
                        {.steps = options.clip_steps, .learning_rate = options.clip_lr});
     case Method::hqq:
       return hqq(layer.weight, spec);
-    default:
+    case Method::rtn:
       return round_to_nearest(layer.weight, spec, {config.scale_search, 2.0});
+    default:
+      break;
   }
+  throw std::logic_error("quant.method: " + std::string(data::enum_name(config.method)) +
+                         " makes no codes of a layer by itself");
 }
 
 }  // namespace

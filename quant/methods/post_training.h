@@ -19,7 +19,8 @@ struct LayerSurroundings {
   std::function<at::Tensor(const at::Tensor&)> applicable_multiplier;
 };
 
-// `inputs` may be missing where needs_calibration (method_plan.h) says no. InputError as the methods say.
+// For rtn, hqq, gptq, awq and omniquant. `inputs` may be missing where needs_calibration (method_plan.h) says
+// no. InputError as the methods say.
 LayerCodes quantise_layer(const at::Tensor& weight, const std::optional<InputStatistics>& inputs,
                           const QuantSpec& spec, const QuantConfig& config,
                           const LayerSurroundings& surroundings = {});

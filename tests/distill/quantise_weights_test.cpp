@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "tests/distill/lively_var.h"
@@ -40,6 +42,29 @@ TEST(QuantiseWeights, IsTheWalkWithoutInputs) {
     EXPECT_EQ(quant::pack_model(*alone, quant::RestType::bfloat16),
               quant::pack_model(*walked, quant::RestType::bfloat16));
   }
+}
+
+// Between layers it can be left, and everything is as it was but for the layers that were done.
+TEST(QuantiseWeights, AsksBeforeEveryLayerWhetherToGoOn) {
+  const quant::QuantConfig config = config_of(quant::Method::hqq);
+  const auto model = lively_var(lively_shape());
+  quant::prepare(*model, config, quant::ScaleInit::from_weights);
+  const auto untouched = lively_var(lively_shape());
+  std::size_t asked = 0;
+  RankGroup group;
+  group.poll = [&] {
+    if (++asked == 3) throw std::runtime_error("stop");
+  };
+  EXPECT_THROW(quantise_weights(*model, config, group), std::runtime_error);
+  std::size_t changed = 0;
+  for (const auto& [name, linear] : quant::linear_layers(*model)) {
+    const at::Tensor before = untouched->named_parameters()[name + ".weight"];
+    changed += at::equal(linear->weight, before) ? 0 : 1;
+  }
+  EXPECT_EQ(changed, 2U);
+  asked = 10;
+  const std::size_t layers = quantise_weights(*model, config, group).size();
+  EXPECT_EQ(asked - 10, layers);
 }
 
 TEST(QuantiseWeights, LeavesIgnoredLayersAlone) {

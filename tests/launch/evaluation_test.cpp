@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "data/formats/tensor_io.h"
+#include "distill/not_finite_error.h"
 #include "distill/tasks/var_task.h"
 #include "launch/model_export.h"
 #include "launch/training_run.h"
@@ -22,6 +24,7 @@ namespace fs = std::filesystem;
 using test::message_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Figures = std::vector<std::pair<std::string, double>>;
 
@@ -183,6 +186,16 @@ TEST_F(Evaluation, SamplesAreTheFirstOnesAndNotMoreThanThereAre) {
   for (std::int64_t i = 0; i < 5; ++i) {
     EXPECT_EQ(labels[i].item<std::int64_t>(), test::label_of(i));
   }
+}
+
+TEST_F(Evaluation, ANetworkWithoutFiniteNumbersHasNoFigures) {
+  EvaluationSetup setup = prepare_evaluation(request_of("student"));
+  const at::NoGradGuard no_grad;
+  setup.task->model().named_parameters()["head.bias"][3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(
+      message_of<distill::NotFiniteError>([&] { run_evaluation(setup, *trainer::make_serial_collective()); }),
+      AllOf(HasSubstr(path("student")), HasSubstr("cross_entropy nan  kl_teacher_student nan"),
+            Not(HasSubstr("accuracy"))));
 }
 
 // The figures can be recomputed from the file alone.

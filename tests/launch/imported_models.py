@@ -31,6 +31,7 @@ DATA = ["data.train=tokens/train", "data.validation=tokens/test", "eval.samples=
         "train.precision=fp32"]
 W4 = ["quant.weights.num_bits=4", "quant.weights.strategy=group", "quant.weights.group_size=16", "quant.ignore=[head]"]
 HQQ = ["quant.method=hqq", "quant.weights.symmetric=false", "quant.weights.zero_point_dtype=float16", *W4]
+RTN = ["quant.method=rtn", *W4]
 STUDENT = ["run.name=student", "task.kind=distill", "distill.teacher=import/teacher", "model.init=teacher",
            "distill.top_k=8", "train.global_batch_size=8", "train.micro_batch_size=4", "train.max_steps=2"]
 
@@ -97,7 +98,8 @@ def use_as_they_are():
 
 def quantise():
     """Without data from the import, and with data from the run: the same codes."""
-    for method, options in (("rtn", ["quant.method=rtn", *W4]), ("hqq", HQQ)):
+    inputs = ["quant.activations={num_bits: 8}"]
+    for method, options in (("rtn", RTN), ("hqq", HQQ), ("inputs", RTN + inputs)):
         run("ptq", "-c", "import/teacher/model.yaml", f"run.name={method}", *options)
         run("ptq", "-c", "teacher.yaml", f"run.name={method}-data", "model.init=runs/teacher", *options)
         alone, whole = read("inspect", f"runs/{method}"), read("inspect", f"runs/{method}-data")
@@ -107,9 +109,10 @@ def quantise():
         run("verify", f"export/{method}/model.h5", "--against", f"runs/{method}-data")
     check("nothing to do" in program.run("ptq", "-c", "import/teacher/model.yaml", "run.name=hqq", *HQQ).stderr,
           "a second ptq does not say that the run is finished")
-    run("ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", *HQQ, ranks=2)
-    check(read("inspect", "runs/two-ranks")["parameter_hash"] == read("inspect", "runs/hqq")["parameter_hash"],
-          "two ranks quantise to other codes")
+    for method, options in (("hqq", HQQ), ("rtn", RTN)):
+        run("ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", "run.dir=" + method, *options, ranks=2)
+        check(read("inspect", f"{method}/two-ranks")["parameter_hash"] == read("inspect", f"runs/{method}")["parameter_hash"],
+              f"{method}: two ranks quantise to other codes")
     figures = read("eval", "export/hqq", "--data", "tokens/test", "--teacher", "import/teacher", "--samples", 8)
     check(0 <= figures["kl_teacher_student"] < 0.1, f"4 bits are far from the teacher: {figures}")
     run("convert", "export/hqq", "--to", "native", "--out", "convert/hqq")
@@ -131,6 +134,26 @@ def there_and_back():
         "import/again")
     check(Path("import/again/model.h5").read_bytes() == Path("import/teacher/model.h5").read_bytes(),
           "the second import is another file")
+
+
+def overflow():
+    """Finite weights with which the network computes infinity: a head of 3e38 (in float32 and in bfloat16)."""
+    data = bytearray(Path("published/teacher/model.safetensors").read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    first, end = json.loads(data[8:start])["head.weight"]["data_offsets"]
+    data[start + first:start + end] = b"\x61\x7f" * ((end - first) // 2)
+    Path("overflow.safetensors").write_bytes(data)
+    run("import", "overflow.safetensors", "-c", "teacher.yaml", "--tokenizer", "import/tokenizer", "--out", "import/overflow")
+    model = ["-c", "import/overflow/model.yaml", *RTN, *DATA, "quant.calibration.samples=16"]
+    for expected, arguments in (("cross_entropy", ["eval", "import/overflow"]),
+                                ("logits of sample 0 at scale 0", ["sample", "import/overflow", "--out", "overflow.png"]),
+                                ("validation at step 0", ["ptq", *model, "run.name=overflow"]),
+                                ("in full precision", ["ptq", *model, "run.name=overflow-mixed", "--budget-bits", 4])):
+        message = run(*arguments, code=3)
+        check(expected in message, f"{arguments}: {message}")
+    check(not Path("overflow.png").exists(), "a picture of nothing")
+    for name in ("overflow", "overflow-mixed"):
+        check(not Path(f"runs/{name}/finished").exists(), f"{name} counts as finished")
 
 
 def refused(expected, *arguments):
@@ -180,7 +203,16 @@ def break_it():
     refused("no tensors in ema", "import", weights, "-c", "tokenizer.yaml", "--section", "ema", "--out", "x")
     refused("--tokenizer is missing", "import", "published/teacher/model.safetensors", "-c", "teacher.yaml",
             "tokenizer.from=''", "--out", "x")
-    refused("gptq measures the inputs of layers on its samples", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=gptq", *W4)
+    for option, reason in (("quant.method=gptq", "gptq measures the inputs of layers on its samples"),
+                           ("quant.method=block_ap", "block_ap trains each block on its samples"),
+                           ("quant.activations={num_bits: 8, dynamic: false}", "static scales of inputs are observed on its samples")):
+        refused(reason, "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn", option, *W4)
+    for source in ("runs/rtn", "export/rtn"):  # without data as with it
+        for data in ([], DATA):
+            refused("is quantised otherwise than quant says", "ptq", "-c", "import/teacher/model.yaml", "run.name=x",
+                    f"model.init={source}", "quant.method=rtn", *W4, "quant.weights.num_bits=2", *data)
+    Path("hqq/two-ranks/checkpoints/step-00000000/rank-00001-of-00002.h5").unlink()
+    refused("step-00000000", "ptq", "-c", "import/teacher/model.yaml", "run.name=two-ranks", "run.dir=hqq", *HQQ)
     refused("tensors of import/teacher/model.h5 do not fit", "ptq", "-c", "import/teacher/model.yaml", "run.name=x", "quant.method=rtn",
             "model.depth=2", *W4)
     refused("is an export already", "export", "import/teacher", "--out", "x")
@@ -199,5 +231,6 @@ with tempfile.TemporaryDirectory(prefix="bitlaw-imported-") as folder:
     there_and_back()
     quantised_already()
     order_of_lines()
+    overflow()
     break_it()
     os.chdir("/")

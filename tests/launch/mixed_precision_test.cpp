@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "data/formats/file_io.h"
+#include "distill/not_finite_error.h"
 #include "distill/tasks/pretrain_task.h"
 #include "launch/bit_budget.h"
 #include "launch/run_folder.h"
@@ -53,15 +55,21 @@ std::vector<data::Batch> batches() {
   return {tiny::token_batch(0, 3), tiny::token_batch(3, 2)};
 }
 
-std::vector<LayerSensitivity> measured(const quant::QuantConfig& config) {
-  const auto model = tiny::make_var(1);
+using Reduction = std::function<quant::Statistics(const quant::Statistics&)>;
+
+std::vector<LayerSensitivity> measured_of(const std::shared_ptr<distill::Var>& model,
+                                          const quant::QuantConfig& config, const Reduction& reduce) {
   const quant::PrepareReport report = quant::prepare(*model, config, quant::ScaleInit::from_weights);
   PretrainTask task(model, tiny::make_tokenizer(), std::nullopt, {});
   const SensitivityRun run{[](const std::function<void(const data::Batch&)>& body) {
                              for (const data::Batch& batch : batches()) body(batch);
                            },
-                           [](const quant::Statistics& mine) { return mine; }};
+                           reduce};
   return measure_sensitivity(task, report, config, run);
+}
+
+std::vector<LayerSensitivity> measured(const quant::QuantConfig& config) {
+  return measured_of(tiny::make_var(1), config, [](const quant::Statistics& mine) { return mine; });
 }
 
 // Mean KL of a network in which rules quantise one layer against one in which they quantise none, by loops.
@@ -209,6 +217,28 @@ TEST(BitBudget, OverridesAreNamedWhereTheyAreTheReason) {
   EXPECT_THAT(refusal(8.9, config), HasSubstr("leave every layer to the search by quant.overrides=[]"));
   config.overrides = {rule("*.fc2", groups_of(16))};
   EXPECT_THAT(refusal(2.5, config), Not(HasSubstr("overrides")));
+}
+
+TEST(MixedPrecision, LossesThatAreNotFiniteNameLayerAndWidth) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  const quant::QuantConfig config = base_config();
+  const std::string third = measured(config).at(2).name;
+  const Reduction of_one_rank_that_overflows = [](const quant::Statistics& mine) {
+    quant::Statistics all = mine;
+    all.entries().at("kl").value[2][1] = kNan;
+    return all;
+  };
+  EXPECT_THAT(message_of<distill::NotFiniteError>(
+                  [&] { measured_of(tiny::make_var(1), config, of_one_rank_that_overflows); }),
+              HasSubstr("the divergence of " + third + " with 3 bits is not finite"));
+  const auto model = tiny::make_var(1);
+  {
+    const at::NoGradGuard no_grad;
+    model->named_parameters()["head.weight"][0][0] = kNan;
+  }
+  EXPECT_THAT(message_of<distill::NotFiniteError>(
+                  [&] { measured_of(model, config, [](const quant::Statistics& mine) { return mine; }); }),
+              HasSubstr("logits of the network in full precision are not finite"));
 }
 
 TEST(MixedPrecision, OtherTypesHaveOneWidth) {

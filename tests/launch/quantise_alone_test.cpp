@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "data/formats/safetensors.h"
@@ -13,12 +15,14 @@
 #include "launch/evaluation.h"
 #include "launch/model_export.h"
 #include "launch/proof_outputs.h"
+#include "launch/rank_group.h"
 #include "launch/run_folder.h"
 #include "launch/weights_import.h"
 #include "quant/containers/model_state.h"
 #include "quant/prepare.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
+#include "trainer/comm/thread_group.h"
 
 namespace bitlaw::launch {
 namespace {
@@ -60,7 +64,7 @@ class QuantiseAlone : public testing::TestWithParam<distill::Family> {
     import_weights({folder_ / "weights.safetensors", std::nullopt, "", config_, folder_ / "import"});
   }
 
-  // A run of the import: rtn, or what the caller makes of it.
+  // A run of the import: 8-bit HQQ, or what the caller makes of it.
   trainer::RunConfig run_config() const {
     trainer::RunConfig config = config_;
     config.run.name = std::string("r");
@@ -72,6 +76,14 @@ class QuantiseAlone : public testing::TestWithParam<distill::Family> {
     config.quant.weights.zero_point_dtype = quant::ZeroPointType::float16;
     config.quant.weights.group_size = 16;
     config.train.max_steps = 0;
+    return config;
+  }
+  trainer::RunConfig nearest_config() const {
+    trainer::RunConfig config = run_config();
+    config.quant.method = quant::Method::rtn;
+    config.quant.weights = {};
+    config.quant.weights.num_bits = 4;
+    config.quant.weights.group_size = 16;
     return config;
   }
   static int run(const trainer::RunConfig& config) {
@@ -131,6 +143,78 @@ TEST_P(QuantiseAlone, MastersOfRoundingAreTheDeployedWeights) {
   }
 }
 
+// What is rounded to nearest is the import's own weight, and what is saved has the inputs' quantizers.
+TEST_P(QuantiseAlone, InputsMayHaveScalesOfTheirOwn) {
+  const at::NoGradGuard no_grad;
+  trainer::RunConfig config = nearest_config();
+  EXPECT_EQ(run(config), 0);
+  const at::Tensor weights_alone = proof_outputs(*load_model(run_path(config)).model, kClasses).back();
+  config.run.name = "inputs";
+  config.quant.activations = quant::ActivationConfig{};
+  config.quant.activations->num_bits = 8;
+  EXPECT_EQ(run(config), 0);
+  const at::Tensor both = proof_outputs(*load_model(run_path(config)).model, kClasses).back();
+  EXPECT_FALSE(at::equal(both, weights_alone));
+  EXPECT_LT((both - weights_alone).abs().max().item<double>(),
+            0.1 * weights_alone.abs().max().item<double>());
+}
+
+// Rounding what was rounded to other levels is refused, as it is where there are samples.
+TEST_P(QuantiseAlone, AQuantisedModelKeepsItsSpecs) {
+  trainer::RunConfig config = nearest_config();
+  EXPECT_EQ(run(config), 0);
+  export_model(load_model(run_path(config)), folder_ / "model.h5");
+  for (const fs::path& source : {run_path(config), folder_ / "model.h5"}) {
+    trainer::RunConfig next = nearest_config();
+    next.run.name = "next-" + source.filename().string();
+    next.model.init = source.string();
+    next.quant.weights.num_bits = 2;
+    EXPECT_THAT(refusal(next), AllOf(HasSubstr("model.init: " + source.string()),
+                                     HasSubstr("int4.g16.sym there"), HasSubstr("int2h.g16.sym here")));
+    EXPECT_FALSE(fs::exists(run_path(next)));
+    next.quant.weights.num_bits = 4;
+    EXPECT_EQ(run(next), 0);
+  }
+}
+
+TEST_P(QuantiseAlone, AFinishedRunThatIsDamagedIsNotDone) {
+  const trainer::RunConfig config = run_config();
+  EXPECT_EQ(run(config), 0);
+  std::ofstream(run_path(config) / "finished") << R"({"step": "x"})";
+  EXPECT_EQ(run(config), 0);  // again: no mark
+  EXPECT_TRUE(read_finished(run_path(config)));
+  fs::resize_file(run_path(config) / "checkpoints" / "step-00000000" / "rank-00000-of-00001.h5", 100);
+  EXPECT_THAT(refusal(config), HasSubstr("step-00000000"));
+  fs::remove_all(run_path(config) / "checkpoints");
+  EXPECT_EQ(run(config), 0);
+  EXPECT_EQ(load_model(run_path(config)).origin.step, 0);
+}
+
+TEST_P(QuantiseAlone, AWishToStopIsHeard) {
+  const trainer::RunConfig config = run_config();
+  trainer::install_stop_signals();
+  std::raise(SIGTERM);
+  EXPECT_THROW(run(config), trainer::StopRequested);
+  EXPECT_FALSE(fs::exists(run_path(config)));
+  trainer::install_stop_signals();
+  EXPECT_EQ(run(config), 0);
+}
+
+TEST(RankGroup, AllLeaveAtTheNextShareOfLayers) {
+  trainer::install_stop_signals();
+  trainer::run_thread_group(3, [](trainer::Collective& collective) {
+    const distill::RankGroup group = rank_group(collective);
+    group.poll();
+    group.poll();
+    collective.barrier();
+    if (collective.rank() == 1) std::raise(SIGUSR1);
+    collective.barrier();
+    group.poll();  // casts the wish
+    EXPECT_THROW(group.poll(), trainer::StopRequested);
+  });
+  trainer::install_stop_signals();
+}
+
 TEST_P(QuantiseAlone, RefusesWhatDoesNotFit) {
   trainer::RunConfig config = run_config();
   config.model.depth = 3;
@@ -151,9 +235,25 @@ TEST_P(QuantiseAlone, IsShownNoSamples) {
   EXPECT_THAT(message_of([&] { prepare_evaluation(request); }),
               AllOf(HasSubstr("is " + std::string(distill::noun_of(GetParam()))), HasSubstr("no figures")));
   trainer::RunConfig config = run_config();
+  for (const quant::Method method : {quant::Method::rtn, quant::Method::hqq, quant::Method::gptq,
+                                     quant::Method::awq, quant::Method::omniquant, quant::Method::block_ap}) {
+    const bool by_weights = method == quant::Method::rtn || method == quant::Method::hqq;
+    config = run_config();
+    config.quant.method = method;
+    EXPECT_EQ(needs_no_samples(config), by_weights) << data::enum_name(method);
+    config.quant.activations = quant::ActivationConfig{};
+    config.quant.activations->num_bits = 8;
+    EXPECT_EQ(needs_no_samples(config), by_weights) << data::enum_name(method);
+    config.quant.activations->dynamic = false;
+    EXPECT_FALSE(needs_no_samples(config)) << data::enum_name(method);
+    EXPECT_THAT(refusal(config), HasSubstr("without samples")) << data::enum_name(method);
+  }
+  config = run_config();
+  config.quant.transforms = {quant::TransformKind::hadamard};
   EXPECT_TRUE(needs_no_samples(config));
-  config.quant.method = quant::Method::gptq;
+  config.quant.transforms = {quant::TransformKind::smooth};
   EXPECT_FALSE(needs_no_samples(config));
+  EXPECT_FALSE(fs::exists(config.run.dir));
   config = run_config();
   config.data.train = "tokens";
   EXPECT_FALSE(needs_no_samples(config));

@@ -60,6 +60,17 @@ TEST_F(RunFolder, TheFinishedMarkSurvivesARoundTrip) {
   EXPECT_EQ(mark->parameter_hash, "abc");
 }
 
+TEST_F(RunFolder, AStrangeMarkIsNone) {
+  claim_run_folder(config_, "a: 1\n", 1, lock_);
+  for (const char* text : {"", "{", "[]", "3", "{}", R"({"step": "x"})", R"({"step": 1.5})",
+                           R"({"step": null})", R"({"step": 1, "parameter_hash": 7})"}) {
+    std::ofstream(run_path(config_) / "finished") << text;
+    EXPECT_FALSE(read_finished(run_path(config_)).has_value()) << text;
+  }
+  std::ofstream(run_path(config_) / "finished") << R"({"step": 1})";
+  EXPECT_EQ(read_finished(run_path(config_))->parameter_hash, "");
+}
+
 TEST_F(RunFolder, AFolderThatCannotBeMadeIsTheSitesMistake) {
   std::ofstream(config_.run.dir) << "a file where the folder should be";
   EXPECT_THROW(claim_run_folder(config_, "a: 1\n", 1, lock_), data::InputError);

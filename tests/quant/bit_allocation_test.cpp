@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "data/formats/input_error.h"
 #include "tests/quant/support.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::quant {
 namespace {
@@ -96,6 +98,17 @@ TEST(BitAllocation, AnImpossibleBudgetNamesTheLeast) {
                 testing::HasSubstr("a budget of 19 bits [the least that the choices allow is 20]"));
   }
   EXPECT_THROW(bit_frontier(Layers{{}}), data::InputError);
+}
+
+// With NaN every comparison is false: the narrowest choice of every layer would look like the best.
+TEST(BitAllocation, ALossThatIsNotFiniteIsRefused) {
+  for (const double loss :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    EXPECT_THAT(test::message_of([&] {
+                  bit_frontier(Layers{{{20, 1.0}, {30, 0.5}}, {{20, 1.0}, {30, loss}}});
+                }),
+                testing::HasSubstr("for a choice of 30 bits"));
+  }
 }
 
 }  // namespace

@@ -155,6 +155,25 @@ TEST_P(TrainerContract, WhatLedToANotFiniteStepIsKept) {
   });
 }
 
+// What was saved is kept, and so are the figures: they say what was wrong.
+TEST_P(TrainerContract, AnEvaluationThatIsNotFiniteIsNoFinishedRun) {
+  on_all_ranks([](Collective& c) {
+    const SharedFolder folder(c);
+    RunConfig config = toy_config();
+    config.train.max_steps = 0;
+    config.schedule.warmup_steps = 0;
+    test::ToyTask task;
+    const at::NoGradGuard no_grad;
+    task.toy().gain.fill_(std::numeric_limits<float>::quiet_NaN());
+    Trainer trainer(toy_inputs(folder.path(), config), task, c);
+    EXPECT_THAT(message_of<NotFiniteError>([&] { trainer.run(); }),
+                HasSubstr("validation at step 0: error nan ["));
+    c.barrier();
+    EXPECT_EQ(latest(folder.path()).step, 0);
+    EXPECT_TRUE(std::filesystem::exists(folder.path() / "eval" / "step-00000000.json"));
+  });
+}
+
 TEST_P(TrainerContract, ANotFiniteGradientNamesTheParameters) {
   on_all_ranks([](Collective& c) {
     const SharedFolder folder(c);

@@ -104,7 +104,8 @@ void check_family(const RunConfig& config, Problems& problems) {
                  "there is no task yet that trains " + std::string(noun_of(config.model.family)) +
                      " or shows it samples",
                  "import, inspect, export and convert it, and quantise its weights by 'bitlaw ptq' with "
-                 "quant.method rtn or hqq and without data.train and data.validation");
+                 "quant.method rtn or hqq, without data.train and data.validation, the transform smooth and "
+                 "static scales of inputs");
     return;
   }
   const bool tokenizer = config.task.kind == TaskKind::tokenizer;
@@ -140,6 +141,11 @@ void check_weights_alone(const RunConfig& config, Problems& problems) {
         "quant.method: " + std::string(data::enum_name(config.quant.method)) + " with model.family: vq",
         "linear layers are quantised, a tokenizer is made of convolutions",
         "quantise the model of its tokens");
+  }
+  if (const std::string key = quant::what_needs_samples(config.quant); !key.empty()) {
+    problems.add(key + " without samples", "inputs of layers are measured on them, or weights trained",
+                 "name data.train and data.validation, or use quant.method rtn or hqq without the "
+                 "transform smooth and static scales of inputs");
   }
   if (config.train.ema_decay > 0.0) {
     problems.add("train.ema_decay: " + format_number(config.train.ema_decay),

@@ -2,7 +2,13 @@
 #include "distill/samplers/var_sampler.h"
 
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <limits>
+
+#include "distill/not_finite_error.h"
+#include "tests/support/message_of.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -57,6 +63,16 @@ TEST_F(VarSampler, SeedAndSampleIdMatter) {
   EXPECT_FALSE(first[0].equal(first[4]));  // one label, two sample ids
   settings.seed = 2;
   EXPECT_FALSE(first.equal(run(labels_, settings).tokens));
+}
+
+// A picture of nothing looks like a picture: it must not be drawn.
+TEST_F(VarSampler, LogitsThatAreNotFiniteAreNamed) {
+  const at::NoGradGuard no_grad;
+  at::Tensor classes = model_->named_parameters()["class_emb.weight"];
+  classes[3].fill_(std::numeric_limits<float>::quiet_NaN());  // of the sample 100 + 3 alone
+  EXPECT_THAT(test::message_of<NotFiniteError>([&] { run(labels_, {.cfg = 0.0, .seed = 1}, 100); }),
+              testing::HasSubstr("logits of sample 103 at scale 0 ["));
+  EXPECT_EQ(run(labels_.narrow(0, 0, 3), {.cfg = 0.0, .seed = 1}).tokens.size(0), 3);
 }
 
 // Guidance grows from 0 at the first scale to cfg at the last: (1 + t) conditional - t unconditional.

@@ -6,6 +6,8 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <stdexcept>
 
 #include "data/formats/input_error.h"
 #include "quant/methods/awq.h"
@@ -13,6 +15,7 @@
 #include "quant/methods/hadamard.h"
 #include "quant/methods/hqq.h"
 #include "quant/methods/omniquant.h"
+#include "quant/methods/post_training.h"
 #include "quant/methods/rtn.h"
 #include "quant/methods/smoothquant.h"
 #include "tests/quant/methods/layer_problem.h"
@@ -204,6 +207,19 @@ TEST(Methods, RefuseAWeightThatIsNotFinite) {
   EXPECT_THROW(awq(problem.weight, problem.inputs, spec), data::InputError);
   EXPECT_THROW(omniquant(problem.weight, problem.inputs, spec), data::InputError);
   EXPECT_THROW(hqq(problem.weight, real_zero), data::InputError);
+}
+
+// A method that is none of one layer's must not be taken for rounding to nearest.
+TEST(Methods, OfWholeBlocksMakeNoCodesOfALayer) {
+  const LayerProblem problem = layer_problem(4, 64, 60);
+  QuantConfig config;
+  const QuantSpec spec = QuantSpec::parse("int4.g32.sym");
+  config.method = Method::rtn;
+  EXPECT_EQ(quantise_layer(problem.weight, std::nullopt, spec, config).codes.size(0), 4);
+  for (const Method method : {Method::none, Method::ste, Method::lsq, Method::e2e_qp, Method::block_ap}) {
+    config.method = method;
+    EXPECT_THROW(quantise_layer(problem.weight, std::nullopt, spec, config), std::logic_error);
+  }
 }
 
 // A rotation first: the methods then work on the rotated weight and the rotated input's statistics.

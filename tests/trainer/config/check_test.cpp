@@ -95,6 +95,20 @@ TEST(Check, WeightsAloneNeedNoDataAndNoTask) {
   EXPECT_THAT(
       problems({"model.family=vq", "quant.method=rtn", "quant.weights.num_bits=4", "train.max_steps=0"}),
       ElementsAre(HasSubstr("quant.method: rtn with model.family: vq")));
+  for (const Overrides& changes :
+       {Overrides{"quant.method=block_ap"}, Overrides{"quant.method=gptq"}, Overrides{"quant.method=awq"},
+        Overrides{"quant.method=omniquant"}, Overrides{"quant.method=rtn", "quant.transforms=[smooth]"},
+        Overrides{"quant.method=rtn", "quant.activations={num_bits: 8, dynamic: false}"}}) {
+    Overrides all = changes;
+    all.insert(all.end(), {"quant.weights.num_bits=4", "quant.weights.group_size=32", "train.max_steps=0"});
+    EXPECT_THAT(problems(all), ElementsAre(HasSubstr(" without samples"))) << changes.back();
+    all.push_back("model.family=dit");
+    EXPECT_THAT(problems(all), ElementsAre(HasSubstr(" without samples"))) << changes.back();
+  }
+  EXPECT_THAT(
+      problems({"quant.method=rtn", "quant.weights.num_bits=4", "quant.weights.group_size=32",
+                "quant.transforms=[hadamard]", "quant.activations={num_bits: 8}", "train.max_steps=0"}),
+      IsEmpty());
   EXPECT_THAT(problems({"model.family=dit", "tokenizer.from=t"}),
               ElementsAre(HasSubstr("tokenizer.from: 't' with model.family: dit")));
 }
