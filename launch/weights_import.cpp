@@ -31,12 +31,11 @@ using distill::WeightShapes;
 using Sections = std::map<std::string, WeightShapes>;
 
 void refuse_what_is_there(const fs::path& folder) {
-  for (const char* name : {kModelFile, kIncludeFile}) {
-    if (fs::exists(folder / name)) {
-      throw data::InputError(fmt::format("--out: {} is there already", (folder / name).string()),
-                             "another model may have been made of it",
-                             "name another folder, or remove the file");
-    }
+  refuse_any_model(folder);
+  if (fs::exists(folder / kIncludeFile)) {
+    throw data::InputError(fmt::format("--out: {} is there already", (folder / kIncludeFile).string()),
+                           "another model may have been made of it",
+                           "name another folder, or remove the file");
   }
 }
 
@@ -72,8 +71,8 @@ trainer::RunConfig complete_config(const ImportRequest& request) {
   if (config.run.name.empty()) {
     config.run.name = request.file.stem().string();
   }
-  config.task.kind =
-      config.model.family == Family::vq ? distill::TaskKind::tokenizer : distill::TaskKind::pretrain;
+  const bool is_tokenizer = config.model.family == Family::vq || config.model.family == Family::sd_vae;
+  config.task.kind = is_tokenizer ? distill::TaskKind::tokenizer : distill::TaskKind::pretrain;
   config.model.init = "random";  // of the file, from here on
   config.train.max_steps = 0;
   config.train.ema_decay = 0.0;
@@ -203,7 +202,7 @@ std::string described(const ImportRequest& request, const std::string& section) 
 
 std::string include_text(const trainer::RunConfig& config, const fs::path& folder) {
   trainer::RunConfig student = config;
-  student.model.init = folder.string();
+  student.model.init = (folder / kModelFile).string();  // a path, whatever the folder is called
   return "# Starts from the weights of " + folder.string() + ": to be included.\n" +
          trainer::write_config(student, config.tokenizer.from.empty()
                                             ? std::vector<std::string>{"model"}
