@@ -90,8 +90,9 @@ TEST(Check, AnAutoencoderIsNeitherTrainedNorQuantised) {
   };
   EXPECT_THAT(problems({}), IsEmpty());
   EXPECT_THAT(
-      problems({"quant.method=hqq", "quant.weights.num_bits=4", "model.sd_vae.channels=[48, 64]"}),
-      ElementsAre(HasSubstr("quant.method: hqq with model.family: sd_vae"),
+      problems({"quant.method=rtn", "quant.weights.num_bits=4", "train.max_steps=0",
+                "model.sd_vae.channels=[48, 64]"}),
+      ElementsAre(HasSubstr("quant.method: rtn with model.family: sd_vae"),
                   HasSubstr("model.sd_vae.group_norm_groups: 32 groups do not divide a level of 48")));
   EXPECT_THAT(problems({"model.sd_vae.channels=[]"}), ElementsAre(HasSubstr("channels is empty")));
 }
