@@ -12,7 +12,7 @@
 namespace bitlaw::distill {
 
 enum class TaskKind { tokenizer, pretrain, distill };
-enum class Family { var, vq, dit, raster };
+enum class Family { var, vq, dit, raster, sd_vae };
 enum class Loss {
   topkld,
   forward_kl,
@@ -69,6 +69,16 @@ struct RasterConfig {
   bool dropped_label = true;
 };
 
+// The variational autoencoder of Stable Diffusion (arXiv 2112.10752), which made the latents that DiT was
+// trained on: defaults are the published ones. Latents have 1 / 2^(levels - 1) of the image's side.
+struct SdVaeConfig {
+  std::int64_t image_channels = 3;
+  std::int64_t latent_channels = 4;  // the encoder gives as many means and log variances
+  std::vector<std::int64_t> channels = {128, 256, 512, 512};  // of each level, from the image inwards
+  std::int64_t res_blocks = 2;                                // of a level; one more in the decoder
+  std::int64_t group_norm_groups = 32;
+};
+
 struct ModelConfig {
   Family family = Family::var;
   std::int64_t depth = 16;
@@ -82,6 +92,7 @@ struct ModelConfig {
   VqConfig vq;
   DitConfig dit;
   RasterConfig raster;
+  SdVaeConfig sd_vae;
 };
 
 struct TokenizerConfig {
@@ -155,12 +166,23 @@ void visit_fields(Visitor& visitor, RasterConfig& config) {
 }
 
 template <class Visitor>
+void visit_fields(Visitor& visitor, SdVaeConfig& config) {
+  using data::Field;
+  visitor(Field{"image_channels", "channels of the images", 1, 4}, config.image_channels);
+  visitor(Field{"latent_channels", "channels of the latents", 1, 1024}, config.latent_channels);
+  visitor(Field{"channels", "width of each level, from the image inwards", 1, 65536}, config.channels);
+  visitor(Field{"res_blocks", "residual blocks of an encoder level; a decoder level has one more", 1, 8},
+          config.res_blocks);
+  visitor(Field{"group_norm_groups", "groups of GroupNorm", 1, 1024}, config.group_norm_groups);
+}
+
+template <class Visitor>
 void visit_fields(Visitor& visitor, ModelConfig& config) {
   using data::Field;
   visitor(Field{"family",
                 "var (transformer over scales of tokens), vq (its tokenizer); dit (diffusion transformer) "
-                "and raster "
-                "(LlamaGen): imported, quantised and exported, not trained"},
+                "and raster (LlamaGen): imported, quantised and exported, not trained; sd_vae (Stable "
+                "Diffusion's autoencoder): imported and converted"},
           config.family);
   visitor(Field{"depth", "transformer blocks", 1, 200}, config.depth);
   visitor(Field{"width", "channels of the transformer", 8, 65536}, config.width);
@@ -174,6 +196,7 @@ void visit_fields(Visitor& visitor, ModelConfig& config) {
   visitor(Field{"vq", "tokenizer geometry (family: vq)"}, config.vq);
   visitor(Field{"dit", "latents (family: dit)"}, config.dit);
   visitor(Field{"raster", "tokens (family: raster)"}, config.raster);
+  visitor(Field{"sd_vae", "autoencoder of images (family: sd_vae)"}, config.sd_vae);
 }
 
 template <class Visitor>
@@ -230,7 +253,8 @@ void visit_fields(Visitor& visitor, TaskConfig& config) {
 
 // For messages: "is a tokenizer".
 constexpr std::string_view noun_of(Family family) {
-  constexpr std::string_view kNouns[] = {"a VAR", "a tokenizer", "a DiT", "a LlamaGen"};
+  constexpr std::string_view kNouns[] = {"a VAR", "a tokenizer", "a DiT", "a LlamaGen",
+                                         "an autoencoder of images"};
   return kNouns[static_cast<int>(family)];
 }
 
@@ -243,7 +267,7 @@ struct EnumNames<distill::TaskKind> {
 };
 template <>
 struct EnumNames<distill::Family> {
-  static constexpr std::string_view names[] = {"var", "vq", "dit", "raster"};
+  static constexpr std::string_view names[] = {"var", "vq", "dit", "raster", "sd_vae"};
 };
 template <>
 struct EnumNames<distill::Loss> {

@@ -2,6 +2,7 @@
 #include "distill/make_task.h"
 #include "distill/models/dit.h"
 #include "distill/models/raster_ar.h"
+#include "distill/models/sd_vae.h"
 #include "distill/models/var.h"
 #include "distill/models/vq_tokenizer.h"
 
@@ -16,6 +17,8 @@ std::shared_ptr<torch::nn::Module> make_model(const ModelConfig& model, const Vq
       return std::make_shared<Dit>(dit_shape(model, num_classes));
     case Family::raster:
       return std::make_shared<RasterAr>(raster_shape(model, num_classes));
+    case Family::sd_vae:
+      return std::make_shared<SdVae>(model.sd_vae);
     case Family::var:
       break;
   }
@@ -28,6 +31,9 @@ Family family_of(const torch::nn::Module& model) {
   }
   if (dynamic_cast<const Dit*>(&model) != nullptr) {
     return Family::dit;
+  }
+  if (dynamic_cast<const SdVae*>(&model) != nullptr) {
+    return Family::sd_vae;
   }
   return dynamic_cast<const RasterAr*>(&model) != nullptr ? Family::raster : Family::var;
 }

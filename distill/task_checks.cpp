@@ -3,6 +3,7 @@
 #include "distill/losses/divergence.h"
 #include "distill/models/check_vq.h"
 #include "distill/models/vq_tokenizer.h"
+#include "distill/source_geometry.h"
 #include "quant/containers/model_state.h"
 
 namespace bitlaw::distill {
@@ -204,6 +205,25 @@ void check_specs_fit(const quant::PrepareReport& report, const SourceModel& sour
   }
 }
 
+namespace {
+
+// True when there is none.
+bool check_geometry_fits(const torch::nn::Module& model, const SourceModel& source, const std::string& key,
+                         Problems& problems) {
+  std::string all;
+  for (const std::string& difference : geometry_differences(model, source)) {
+    all.append(all.empty() ? "" : ", ").append(difference);
+  }
+  if (!all.empty()) {
+    problems.add(key + ": " + source.origin + " is another network (" + all + ")",
+                 "no tensor shows it, and the same weights would give other outputs",
+                 "give these keys their values of there");
+  }
+  return all.empty();
+}
+
+}  // namespace
+
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems) {
   if (source.config.family != family_of(model)) {
@@ -241,7 +261,7 @@ bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, cons
                  "use model.init: random, or model.depth " + std::to_string(source.config.depth) +
                      " and model.width " + std::to_string(source.config.width) + " as there");
   }
-  return differences == 0;
+  return check_geometry_fits(model, source, key, problems) && differences == 0;
 }
 
 }  // namespace bitlaw::distill

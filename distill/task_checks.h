@@ -13,8 +13,9 @@ namespace bitlaw::distill {
 void check_tokenizer_task(const TaskInputs& inputs, Problems& problems);
 void check_var_task(const TaskInputs& inputs, Problems& problems);
 
-// True when the tensors of `source` are those of `model` (constant buffers aside), else a problem. `key`
-// names the configuration key, with its value, for the message.
+// True when the tensors of `source` are those of `model` (constant buffers aside), and what no tensor shows
+// (heads, sides of latents and of grids of tokens) is the same; else problems. `key` names the configuration
+// key, with its value, for the message.
 bool check_weights_fit(torch::nn::Module& model, const SourceModel& source, const std::string& key,
                        Problems& problems);
 

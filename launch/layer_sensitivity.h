@@ -39,8 +39,8 @@ std::vector<LayerSensitivity> layer_choices(const quant::PrepareReport& report,
 
 // Mean over tokens of KL(full precision, the layer alone rounded to nearest), in nats, of every layer that
 // `config` quantises. The model of `task` was prepared with `config` as `report` says; it is in full
-// precision (rest_dtype) afterwards. InputError: as layer_choices. distill::NotFiniteError, on all ranks: logits
-// in full precision that are not finite, or a divergence, naming layer and width.
+// precision (rest_dtype) afterwards. InputError: as layer_choices. distill::NotFiniteError, on all ranks:
+// logits in full precision that are not finite, or a divergence, naming layer and width.
 std::vector<LayerSensitivity> measure_sensitivity(distill::VarTask& task, const quant::PrepareReport& report,
                                                   const quant::QuantConfig& config,
                                                   const SensitivityRun& run);

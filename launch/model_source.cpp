@@ -171,6 +171,7 @@ LoadedModel load_export(const fs::path& path, const WeightsWish& wish) {
   ModelOrigin& origin = loaded.origin;
   origin = read_origin(*file, path);
   check_wish(wish, origin);
+  check_size(*file, origin);
   loaded.model = bare_model(origin);
   quant::load_packed(*loaded.model, *file);
   loaded.model->eval();

@@ -48,7 +48,7 @@ struct ModelOrigin {
 struct LoadedModel {
   ModelOrigin origin;
   std::shared_ptr<torch::nn::Module>
-      model;  // distill::Var or distill::VqTokenizer, in eval mode. From a run:
+      model;  // as distill::make_model made it, in eval mode. From a run:
               // masters with their quantizers attached; from an export: dequantised
   std::shared_ptr<const quant::PackedModel> packed;  // what an exported file holds; null from a run
 };

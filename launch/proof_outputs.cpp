@@ -8,6 +8,7 @@
 #include "data/seed.h"
 #include "distill/models/dit.h"
 #include "distill/models/raster_ar.h"
+#include "distill/models/sd_vae.h"
 #include "distill/models/var.h"
 #include "distill/models/vq_tokenizer.h"
 
@@ -47,6 +48,14 @@ std::vector<at::Tensor> outputs_of(distill::RasterAr& model, std::int64_t num_cl
   return {model.forward(two_labels(num_classes), tokens.view({2, given}))};
 }
 
+std::vector<at::Tensor> outputs_of(distill::SdVae& model) {
+  const distill::SdVaeConfig& config = model.config();
+  const std::int64_t side = std::int64_t{4} << (config.channels.size() - 1);
+  const at::Tensor images = noise({2, config.image_channels, side, side}, 1).clamp(-1, 1);
+  const distill::SdVae::Distribution latents = model.encode(images);
+  return {latents.mean, latents.log_variance, model.decode(latents.mean)};
+}
+
 std::vector<at::Tensor> outputs_of(distill::VqTokenizer& model) {
   const std::int64_t side = model.image_side();
   const at::Tensor images = noise({2, model.config().image_channels, side, side}, 1).clamp(-1, 1);
@@ -66,6 +75,9 @@ std::vector<at::Tensor> proof_outputs(torch::nn::Module& model, std::int64_t num
   }
   if (auto* raster = dynamic_cast<distill::RasterAr*>(&model)) {
     return outputs_of(*raster, num_classes);
+  }
+  if (auto* autoencoder = dynamic_cast<distill::SdVae*>(&model)) {
+    return outputs_of(*autoencoder);
   }
   return outputs_of(dynamic_cast<distill::VqTokenizer&>(model));
 }

@@ -32,12 +32,11 @@ using distill::Family;
 using distill::WeightShapes;
 
 void refuse_what_is_there(const fs::path& folder) {
-  for (const char* name : {kModelFile, kIncludeFile}) {
-    if (fs::exists(folder / name)) {
-      throw data::InputError(fmt::format("--out: {} is there already", (folder / name).string()),
-                             "another model may have been made of it",
-                             "name another folder, or remove the file");
-    }
+  refuse_any_model(folder);
+  if (fs::exists(folder / kIncludeFile)) {
+    throw data::InputError(fmt::format("--out: {} is there already", (folder / kIncludeFile).string()),
+                           "another model may have been made of it",
+                           "name another folder, or remove the file");
   }
 }
 
@@ -73,8 +72,8 @@ trainer::RunConfig complete_config(const ImportRequest& request) {
   if (config.run.name.empty()) {
     config.run.name = request.file.stem().string();
   }
-  config.task.kind =
-      config.model.family == Family::vq ? distill::TaskKind::tokenizer : distill::TaskKind::pretrain;
+  const bool is_tokenizer = config.model.family == Family::vq || config.model.family == Family::sd_vae;
+  config.task.kind = is_tokenizer ? distill::TaskKind::tokenizer : distill::TaskKind::pretrain;
   config.model.init = "random";  // of the file, from here on
   config.train.max_steps = 0;
   config.train.ema_decay = 0.0;
@@ -204,9 +203,10 @@ std::string described(const ImportRequest& request, const std::string& section) 
 
 // All keys of the section model but the groups of other families. A VAR has the geometry of its tokenizer.
 std::vector<std::string> model_keys(Family family) {
-  std::vector<std::string> other = {"model.dit.", "model.raster.", "model.vq."};
+  std::vector<std::string> other = {"model.dit.", "model.raster.", "model.vq.", "model.sd_vae."};
   std::erase(other, family == Family::dit      ? "model.dit."
                     : family == Family::raster ? "model.raster."
+                    : family == Family::sd_vae ? "model.sd_vae."
                                                : "model.vq.");
   std::vector<std::string> keys;
   for (const std::string& key : trainer::all_keys()) {
@@ -221,7 +221,7 @@ std::vector<std::string> model_keys(Family family) {
 
 std::string include_text(const trainer::RunConfig& config, const fs::path& folder) {
   trainer::RunConfig student = config;
-  student.model.init = folder.string();
+  student.model.init = (folder / kModelFile).string();  // a path, whatever the folder is called
   std::vector<std::string> keys = model_keys(config.model.family);
   keys.insert(keys.end(), config.tokenizer.from.empty() ? 0 : 1, "tokenizer.from");
   return "# Starts from the weights of " + folder.string() + ": to be included.\n" +

@@ -80,7 +80,7 @@ void check_tensors(const std::string& prefix, const torch::nn::Module& quantizer
 
 }  // namespace
 
-void check_state(const std::string& name, const Linear& linear) {
+void check_quantizer_state(const std::string& name, const Linear& linear) {
   const at::NoGradGuard no_grad;
   const std::string prefix = name.empty() ? "" : name + ".";
   if (const auto& weights = linear.weight_quantizer()) {

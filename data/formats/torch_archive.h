@@ -15,7 +15,7 @@
 // torch._utils._rebuild_tensor_v2, _v3, _rebuild_parameter. Anything else is refused by its name and byte.
 // Every storage has the size of its entry, every view lies inside its storage, nesting is at most
 // kDeepestTorchNesting levels. Only views that repeat elements (stride 0) are larger than their storage, up
-// to kLargestRepeatedView elements.
+// to kLargestRepeatedView elements, and all tensors together have at most most_shown_bytes.
 //
 // Errors: InputError naming the path, the entry or tensor, the value and what to do. A reader may be used by
 // several threads at once.
@@ -36,6 +36,10 @@ namespace bitlaw::data {
 
 inline constexpr int kDeepestTorchNesting = 32;
 inline constexpr std::uint64_t kLargestRepeatedView = std::uint64_t{1} << 20;
+// Bytes of all tensors of an archive of so many bytes: a file is read whole by who asks for all of them.
+constexpr std::uint64_t most_shown_bytes(std::uint64_t archive_bytes) {
+  return 16 * archive_bytes + (std::uint64_t{1} << 26);
+}
 
 struct TorchTensorEntry {
   DType dtype = DType::float32;

@@ -22,7 +22,13 @@ constexpr std::size_t kMostDimensions = 64;
 class Walk {
  public:
   Walk(const PickleGraph& graph, const ZipArchive& archive, const std::string& folder)
-      : graph_(graph), archive_(archive), folder_(folder) {}
+      : graph_(graph), archive_(archive), folder_(folder) {
+    std::uint64_t stored = 0;
+    for (const auto& [name, entry] : archive.entries()) {
+      stored += entry.size;
+    }
+    most_shown_bytes_ = most_shown_bytes(stored);
+  }
 
   std::map<std::string, TorchTensorEntry> run() {
     const PickleNode& root = graph_.nodes[graph_.root];
@@ -63,6 +69,8 @@ class Walk {
   std::size_t steps_ = 0;
   std::uint64_t name_bytes_ = 0;
   std::size_t table_entries_ = 0;
+  std::uint64_t shown_bytes_ = 0;
+  std::uint64_t most_shown_bytes_ = 0;
 };
 
 void Walk::visit(std::uint32_t index, const std::string& path, int depth) {
@@ -228,6 +236,11 @@ void Walk::add_tensor(const std::string& name, const PickleNode& call, TorchRole
 
 // What one value of the pickle becomes is paid for each time that it is used.
 void Walk::keep(const std::string& name, TorchTensorEntry entry) {
+  shown_bytes_ += *byte_count(entry.dtype, entry.shape);  // check_view has found it
+  if (shown_bytes_ > most_shown_bytes_) {
+    fail_tensor(name, "is one of tensors that show their stored elements again and again, as more than " +
+                          std::to_string(most_shown_bytes_) + " bytes");
+  }
   name_bytes_ += name.size() + entry.storage.size();
   table_entries_ += 1 + entry.shape.size() + entry.stride.size();
   if (table_entries_ > kMostUses * graph_.nodes.size()) {

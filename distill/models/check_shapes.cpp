@@ -68,7 +68,7 @@ void check_geometry(const RasterShape& shape) {
   findings.throw_if_any("LlamaGen");
 }
 
-void check_geometry(const SdVaeShape& shape) {
+void check_geometry(const SdVaeConfig& shape) {
   Findings findings;
   findings.positive("image_channels", shape.image_channels);
   findings.positive("latent_channels", shape.latent_channels);

@@ -8,6 +8,6 @@ namespace bitlaw::distill {
 // InputError with everything that is wrong.
 void check_geometry(const DitShape& shape);
 void check_geometry(const RasterShape& shape);
-void check_geometry(const SdVaeShape& shape);
+void check_geometry(const SdVaeConfig& shape);
 
 }  // namespace bitlaw::distill

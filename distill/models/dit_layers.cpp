@@ -31,8 +31,8 @@ at::Tensor PatchEmbedding::forward(const at::Tensor& x_BCSS) {
 
 TimestepEmbedding::TimestepEmbedding(std::int64_t width) {
   const auto mlp = register_module("mlp", std::make_shared<torch::nn::Module>("mlp"));
-  first_ = mlp->register_module("0", std::make_shared<quant::Linear>(kTimestepFeatures, width));
-  second_ = mlp->register_module("2", std::make_shared<quant::Linear>(width, width));
+  first_ = mlp->register_module("0", std::make_shared<FeatureEmbedding>(kTimestepFeatures, width));
+  second_ = mlp->register_module("2", std::make_shared<FeatureEmbedding>(width, width));
 }
 
 at::Tensor TimestepEmbedding::forward(const at::Tensor& t_B) {

@@ -24,14 +24,15 @@ class PatchEmbedding : public torch::nn::Module {
   std::shared_ptr<quant::Conv2d> proj_;
 };
 
-// "t_embedder": mlp.0, SiLU, mlp.2 on 256 sines and cosines of t. Float32: one row a sample.
+// "t_embedder": mlp.0, SiLU, mlp.2 on 256 sines and cosines of t. Float32: one row a sample. An embedding,
+// and therefore never quantised: a fine difference of t is what it has to tell.
 class TimestepEmbedding : public torch::nn::Module {
  public:
   explicit TimestepEmbedding(std::int64_t width);
   at::Tensor forward(const at::Tensor& t_B);  // [B, W]
 
  private:
-  std::shared_ptr<quant::Linear> first_, second_;
+  std::shared_ptr<FeatureEmbedding> first_, second_;
 };
 
 // "attn": every patch sees every other; scores divided by the root of the head's width.

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "data/formats/input_error.h"
@@ -17,7 +19,7 @@ namespace {
 
 constexpr std::size_t kMostSectionsShown = 12;
 
-std::string section_of(const std::string& name) {
+std::string section_name(const std::string& name) {
   const std::size_t slash = name.rfind('/');
   return slash == std::string::npos ? "" : name.substr(0, slash);
 }
@@ -52,24 +54,40 @@ std::map<std::string, WeightShapes> sections_of(const data::SafetensorsReader& r
 std::map<std::string, WeightShapes> sections_of(const data::TorchArchive& archive) {
   std::map<std::string, WeightShapes> sections;
   for (const auto& [name, entry] : archive.tensors()) {
-    const std::string section = section_of(name);
+    const std::string section = section_name(name);
     sections[section].emplace(section.empty() ? name : name.substr(section.size() + 1), entry.shape);
   }
   return sections;
 }
 
+// What a file says of the tensors of one section, and each of them when it is asked for.
+struct Section {
+  std::map<std::string, quant::TensorKind> kinds;
+  std::function<at::Tensor(const std::string& name)> read;
+};
+
 template <class Reader>
-std::map<std::string, at::Tensor> read_section(const Reader& reader, const std::string& section) {
-  const std::map<std::string, WeightShapes> sections = sections_of(reader);
+Section section_of(std::shared_ptr<const Reader> reader, const std::string& section) {
+  const std::map<std::string, WeightShapes> sections = sections_of(*reader);
   const auto found = sections.find(section);
   if (found == sections.end()) {
-    refuse_section(reader.path(), section, sections);
+    refuse_section(reader->path(), section, sections);
   }
-  std::map<std::string, at::Tensor> weights;
+  const std::string prefix = section.empty() ? "" : section + "/";
+  Section result;
   for (const auto& [name, shape] : found->second) {
-    weights.emplace(name, data::tensor_of(reader.read(section.empty() ? name : section + "/" + name)));
+    const at::ScalarType type = data::scalar_type_of(reader->entry(prefix + name).dtype);
+    result.kinds.emplace(name, quant::TensorKind{shape, at::isFloatingType(type)});
   }
-  return weights;
+  result.read = [reader = std::move(reader), prefix](const std::string& name) {
+    return data::tensor_of(reader->read(prefix + name));
+  };
+  return result;
+}
+
+Section open_section(const std::filesystem::path& path, const std::string& section) {
+  return is_safetensors(path) ? section_of(std::make_shared<const data::SafetensorsReader>(path), section)
+                              : section_of(std::make_shared<const data::TorchArchive>(path), section);
 }
 
 void check_values(const std::string& name, const at::Tensor& tensor) {
@@ -100,11 +118,14 @@ double tolerance_of(at::ScalarType type) {
   }
 }
 
-// What is wrong with a table of the file that the network computes by itself; empty: nothing.
-std::string constant_problem(const at::Tensor& own, const at::Tensor& given) {
-  if (own.sizes() != given.sizes()) {
-    return "shape " + c10::str(given.sizes()) + ", the model computes " + c10::str(own.sizes());
+// What is wrong with a table of the file that the network computes by itself; empty: nothing. One of another
+// shape is not read.
+std::string constant_problem(const at::Tensor& own, const std::string& name, const Section& section) {
+  const at::IntArrayRef shape = section.kinds.at(name).shape;
+  if (own.sizes() != shape) {
+    return "shape " + c10::str(shape) + ", the model computes " + c10::str(own.sizes());
   }
+  const at::Tensor given = section.read(name);
   const double tolerance = tolerance_of(given.scalar_type());
   const bool close = at::allclose(given.to(at::kDouble), own.to(at::kDouble), tolerance, tolerance);
   return close ? "" : "other values than the model computes";
@@ -112,19 +133,17 @@ std::string constant_problem(const at::Tensor& own, const at::Tensor& given) {
 
 // Masks and tables of positions in the file that are not those of this model: a network trained with others
 // would give other outputs.
-std::string constant_problems(const torch::nn::Module& model,
-                              const std::map<std::string, at::Tensor>& weights) {
+std::string constant_problems(const torch::nn::Module& model, const Section& section) {
   std::string problems;
   const auto add = [&](const std::string& prefix, const torch::nn::Module& module) {
     const auto* layer = dynamic_cast<const quant::Layer*>(&module);
     for (const auto& item : module.named_buffers(/*recurse=*/false)) {
       const std::string name = prefix + item.key();
-      const auto given = weights.find(name);
       if (layer == nullptr || layer->buffer_role(item.key()) != quant::BufferRole::constant ||
-          given == weights.end()) {
+          section.kinds.count(name) == 0) {
         continue;
       }
-      const std::string problem = constant_problem(item.value().cpu(), given->second);
+      const std::string problem = constant_problem(item.value().cpu(), name, section);
       problems += problem.empty() ? "" : "\n  " + name + ": " + problem;
     }
   };
@@ -143,23 +162,39 @@ void check_constants(const std::string& problems) {
   }
 }
 
-LoadedWeights take(torch::nn::Module& model, const std::map<std::string, at::Tensor>& weights) {
-  const std::string constants = constant_problems(model, weights);
+// Nothing that the model has not got, or has in another shape, is read: of a file that is not its own, or
+// that shows few bytes as many tensors, a model is never larger than itself.
+void check_tensors(torch::nn::Module& model, const Section& section) {
+  const std::string constants = constant_problems(model, section);
   try {
-    quant::load_state(model, weights);
+    quant::check_state(model, section.kinds);
   } catch (const data::InputError& error) {
     throw data::InputError(error.what() + constants);
   }
   check_constants(constants);
+}
+
+LoadedWeights take(torch::nn::Module& model, const Section& section) {
+  const at::NoGradGuard no_grad;
+  check_tensors(model, section);
   const auto deployed = quant::state_of(model, quant::StateScope::deployed);
+  auto own = quant::state_of(model, quant::StateScope::checkpoint);
   LoadedWeights loaded;
-  for (const auto& [name, tensor] : weights) {
-    if (deployed.count(name) == 0) {
+  for (const auto& [name, kind] : section.kinds) {
+    const bool is_weight = deployed.count(name) != 0;
+    if (!is_weight) {
       loaded.skipped.push_back(name);
+    }
+    const auto into = own.find(name);
+    if (into == own.end()) {
       continue;
     }
-    check_values(name, tensor);
-    loaded.dtypes.emplace(data::name_of(data::dtype_of(tensor)));
+    const at::Tensor tensor = section.read(name);
+    if (is_weight) {
+      check_values(name, tensor);
+      loaded.dtypes.emplace(data::name_of(data::dtype_of(tensor)));
+    }
+    into->second.copy_(tensor);
   }
   return loaded;
 }
@@ -175,17 +210,19 @@ std::map<std::string, WeightShapes> weight_sections(const std::filesystem::path&
 
 std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path,
                                                const std::string& section) {
-  if (is_safetensors(path)) {
-    return read_section(data::SafetensorsReader(path), section);
+  const Section opened = open_section(path, section);
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& [name, kind] : opened.kinds) {
+    weights.emplace(name, opened.read(name));
   }
-  return read_section(data::TorchArchive(path), section);
+  return weights;
 }
 
 LoadedWeights load_weights(torch::nn::Module& model, const std::filesystem::path& path,
                            const std::string& section) {
-  const std::map<std::string, at::Tensor> weights = read_weights(path, section);
+  const Section opened = open_section(path, section);
   try {
-    return take(model, weights);
+    return take(model, opened);
   } catch (const data::InputError& error) {
     throw data::InputError(path.string() + ": " + error.what());
   }

@@ -34,7 +34,8 @@ struct LoadedWeights {
 // The same into a full-precision model, names as published (weights.h), converted to the model's element
 // type. Buffers that the model makes by itself (masks, levels, positions) may be absent; a file's must be the
 // same, to the precision in which it stores them. Usage counts may be absent. InputError, with the path: all
-// missing, unused and mis-shaped names and tables at once; a weight that is not finite or that float32 does
+// missing, unused and mis-shaped names and tables at once (of each kind the first
+// quant::kMostDifferencesShown), before a tensor is read; a weight that is not finite or that float32 does
 // not hold. After an error the model's values are unspecified.
 LoadedWeights load_weights(torch::nn::Module& model, const std::filesystem::path& path,
                            const std::string& section);

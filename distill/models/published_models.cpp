@@ -18,6 +18,7 @@ constexpr std::string_view kDit = "dit-";
 constexpr std::string_view kLargeDit = "-512";
 constexpr std::string_view kRaster = "llamagen-";
 constexpr std::string_view kLargeRaster = "-384";
+constexpr std::string_view kAutoencoder = "sd-vae";
 
 PublishedModel tokenizer_of(std::vector<std::int64_t> patch_nums) {
   PublishedModel model;
@@ -106,6 +107,7 @@ std::vector<std::string> published_models() {
       names.push_back(std::string(kRaster).append(size).append(pixels));
     }
   }
+  names.emplace_back(kAutoencoder);
   return names;
 }
 
@@ -125,6 +127,11 @@ PublishedModel published_model(std::string_view name) {
   if (name.starts_with(kRaster)) {
     return raster_of(name.substr(kRaster.size()));
   }
+  if (name == kAutoencoder) {
+    PublishedModel model;
+    model.config.family = Family::sd_vae;
+    return model;
+  }
   if (name == kTokenizer) {
     return tokenizer_of(published_vq().patch_nums);
   }
@@ -142,6 +149,8 @@ std::vector<WeightShape> weights_of(const ModelConfig& model, std::int64_t num_c
       return dit_weights(dit_shape(model, num_classes));
     case Family::raster:
       return raster_weights(raster_shape(model, num_classes));
+    case Family::sd_vae:
+      return sd_vae_weights(model.sd_vae);
     case Family::var:
       break;
   }
@@ -150,7 +159,7 @@ std::vector<WeightShape> weights_of(const ModelConfig& model, std::int64_t num_c
 
 std::string class_table(Family family) {
   constexpr std::string_view kTables[] = {"class_emb.weight", "", "y_embedder.embedding_table.weight",
-                                          "cls_embedding.embedding_table.weight"};
+                                          "cls_embedding.embedding_table.weight", ""};
   return std::string(kTables[static_cast<int>(family)]);
 }
 

@@ -9,11 +9,11 @@
 
 namespace bitlaw::distill {
 
-SdVae::SdVae(const SdVaeShape& shape) {
-  check_geometry(shape);
-  const std::int64_t latent = shape.latent_channels;
-  encoder_ = register_module("encoder", std::make_shared<SdEncoder>(shape));
-  decoder_ = register_module("decoder", std::make_shared<SdDecoder>(shape));
+SdVae::SdVae(const SdVaeConfig& config) : config_(config) {
+  check_geometry(config);
+  const std::int64_t latent = config.latent_channels;
+  encoder_ = register_module("encoder", std::make_shared<SdEncoder>(config));
+  decoder_ = register_module("decoder", std::make_shared<SdDecoder>(config));
   quant_conv_ = register_module("quant_conv", std::make_shared<quant::Conv2d>(2 * latent, 2 * latent, 1));
   post_quant_conv_ = register_module("post_quant_conv", std::make_shared<quant::Conv2d>(latent, latent, 1));
 }

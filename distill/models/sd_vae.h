@@ -22,7 +22,7 @@ inline constexpr double kSdLatentScale = 0.18215;
 
 class SdVae : public quant::Layer {
  public:
-  explicit SdVae(const SdVaeShape& shape = {});  // InputError: a geometry that cannot be built
+  explicit SdVae(const SdVaeConfig& config = {});  // InputError: a geometry that cannot be built
 
   struct Distribution {
     at::Tensor mean;          // of the latents, unscaled
@@ -30,8 +30,10 @@ class SdVae : public quant::Layer {
   };
   Distribution encode(const at::Tensor& images_BCHW);  // images in [-1, 1]
   at::Tensor decode(const at::Tensor& latents_BCHW);   // unscaled latents -> images, not clamped
+  const SdVaeConfig& config() const { return config_; }
 
  private:
+  SdVaeConfig config_;
   std::shared_ptr<SdEncoder> encoder_;
   std::shared_ptr<SdDecoder> decoder_;
   std::shared_ptr<quant::Conv2d> quant_conv_, post_quant_conv_;

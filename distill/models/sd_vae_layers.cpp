@@ -66,23 +66,23 @@ at::Tensor SdMiddle::forward(const at::Tensor& x_BCHW) {
   return resnets_[1]->forward(attention_->forward(resnets_[0]->forward(x_BCHW)));
 }
 
-SdEncoder::SdEncoder(const SdVaeShape& shape) {
-  std::int64_t width = shape.channels.front();
-  conv_in_ = register_module("conv_in", make_conv3x3(shape.image_channels, width));
+SdEncoder::SdEncoder(const SdVaeConfig& config) {
+  std::int64_t width = config.channels.front();
+  conv_in_ = register_module("conv_in", make_conv3x3(config.image_channels, width));
   const auto blocks = child(*this, "down_blocks");
-  for (std::size_t level = 0; level < shape.channels.size(); ++level) {
-    const std::int64_t out = shape.channels[level];
+  for (std::size_t level = 0; level < config.channels.size(); ++level) {
+    const std::int64_t out = config.channels[level];
     const auto block = child(*blocks, std::to_string(level));
-    Level made{add_resnets(*block, {width, out}, shape.res_blocks, shape.group_norm_groups), nullptr};
-    if (level + 1 < shape.channels.size())
+    Level made{add_resnets(*block, {width, out}, config.res_blocks, config.group_norm_groups), nullptr};
+    if (level + 1 < config.channels.size())
       made.downsample =
           child(*block, "downsamplers")->register_module("0", std::make_shared<Downsample>(out));
     levels_.push_back(made);
     width = out;
   }
-  mid_block_ = register_module("mid_block", std::make_shared<SdMiddle>(width, shape.group_norm_groups));
-  conv_norm_out_ = register_module("conv_norm_out", make_norm(shape.group_norm_groups, width));
-  conv_out_ = register_module("conv_out", make_conv3x3(width, 2 * shape.latent_channels));
+  mid_block_ = register_module("mid_block", std::make_shared<SdMiddle>(width, config.group_norm_groups));
+  conv_norm_out_ = register_module("conv_norm_out", make_norm(config.group_norm_groups, width));
+  conv_out_ = register_module("conv_out", make_conv3x3(width, 2 * config.latent_channels));
 }
 
 at::Tensor SdEncoder::forward(const at::Tensor& images_BCHW) {
@@ -94,22 +94,22 @@ at::Tensor SdEncoder::forward(const at::Tensor& images_BCHW) {
   return conv_out_->forward(at::silu(conv_norm_out_->forward(mid_block_->forward(h))));
 }
 
-SdDecoder::SdDecoder(const SdVaeShape& shape) {
-  std::int64_t width = shape.channels.back();
-  conv_in_ = register_module("conv_in", make_conv3x3(shape.latent_channels, width));
-  mid_block_ = register_module("mid_block", std::make_shared<SdMiddle>(width, shape.group_norm_groups));
+SdDecoder::SdDecoder(const SdVaeConfig& config) {
+  std::int64_t width = config.channels.back();
+  conv_in_ = register_module("conv_in", make_conv3x3(config.latent_channels, width));
+  mid_block_ = register_module("mid_block", std::make_shared<SdMiddle>(width, config.group_norm_groups));
   const auto blocks = child(*this, "up_blocks");
-  for (std::size_t level = 0; level < shape.channels.size(); ++level) {
-    const std::int64_t out = shape.channels[shape.channels.size() - 1 - level];
+  for (std::size_t level = 0; level < config.channels.size(); ++level) {
+    const std::int64_t out = config.channels[config.channels.size() - 1 - level];
     const auto block = child(*blocks, std::to_string(level));
-    Level made{add_resnets(*block, {width, out}, shape.res_blocks + 1, shape.group_norm_groups), nullptr};
-    if (level + 1 < shape.channels.size())
+    Level made{add_resnets(*block, {width, out}, config.res_blocks + 1, config.group_norm_groups), nullptr};
+    if (level + 1 < config.channels.size())
       made.upsample = child(*block, "upsamplers")->register_module("0", std::make_shared<Upsample>(out));
     levels_.push_back(made);
     width = out;
   }
-  conv_norm_out_ = register_module("conv_norm_out", make_norm(shape.group_norm_groups, width));
-  conv_out_ = register_module("conv_out", make_conv3x3(width, shape.image_channels));
+  conv_norm_out_ = register_module("conv_norm_out", make_norm(config.group_norm_groups, width));
+  conv_out_ = register_module("conv_out", make_conv3x3(width, config.image_channels));
 }
 
 at::Tensor SdDecoder::forward(const at::Tensor& latents_BCHW) {

@@ -38,7 +38,7 @@ class SdMiddle : public torch::nn::Module {
 
 class SdEncoder : public torch::nn::Module {
  public:
-  explicit SdEncoder(const SdVaeShape& shape);
+  explicit SdEncoder(const SdVaeConfig& config);
   at::Tensor forward(const at::Tensor& images_BCHW);  // [B, 2 latent_channels, H', W']
 
  private:
@@ -54,7 +54,7 @@ class SdEncoder : public torch::nn::Module {
 
 class SdDecoder : public torch::nn::Module {
  public:
-  explicit SdDecoder(const SdVaeShape& shape);
+  explicit SdDecoder(const SdVaeConfig& config);
   at::Tensor forward(const at::Tensor& latents_BCHW);  // images, not clamped
 
  private:

@@ -24,13 +24,13 @@ void add_mid_block(const std::string& name, std::int64_t channels, WeightList& l
   add_resnet(name + ".resnets.1", channels, channels, list);
 }
 
-void add_encoder(const SdVaeShape& shape, WeightList& list) {
-  std::int64_t width = shape.channels.front();
-  list.convolution("encoder.conv_in", shape.image_channels, width);
-  const auto levels = static_cast<std::int64_t>(shape.channels.size());
+void add_encoder(const SdVaeConfig& config, WeightList& list) {
+  std::int64_t width = config.channels.front();
+  list.convolution("encoder.conv_in", config.image_channels, width);
+  const auto levels = static_cast<std::int64_t>(config.channels.size());
   for (std::int64_t level = 0; level < levels; ++level) {
-    const std::int64_t out = shape.channels[static_cast<std::size_t>(level)];
-    for (std::int64_t block = 0; block < shape.res_blocks; ++block) {
+    const std::int64_t out = config.channels[static_cast<std::size_t>(level)];
+    for (std::int64_t block = 0; block < config.res_blocks; ++block) {
       const std::string resnet = "resnets." + std::to_string(block);
       add_resnet(indexed("encoder.down_blocks", level, resnet), width, out, list);
       width = out;
@@ -41,18 +41,18 @@ void add_encoder(const SdVaeShape& shape, WeightList& list) {
   }
   add_mid_block("encoder.mid_block", width, list);
   list.norm("encoder.conv_norm_out", width);
-  list.convolution("encoder.conv_out", width, 2 * shape.latent_channels);
+  list.convolution("encoder.conv_out", width, 2 * config.latent_channels);
 }
 
 // Its levels are counted from the latents outwards.
-void add_decoder(const SdVaeShape& shape, WeightList& list) {
-  std::int64_t width = shape.channels.back();
-  list.convolution("decoder.conv_in", shape.latent_channels, width);
+void add_decoder(const SdVaeConfig& config, WeightList& list) {
+  std::int64_t width = config.channels.back();
+  list.convolution("decoder.conv_in", config.latent_channels, width);
   add_mid_block("decoder.mid_block", width, list);
-  const auto levels = static_cast<std::int64_t>(shape.channels.size());
+  const auto levels = static_cast<std::int64_t>(config.channels.size());
   for (std::int64_t level = 0; level < levels; ++level) {
-    const std::int64_t out = shape.channels[static_cast<std::size_t>(levels - 1 - level)];
-    for (std::int64_t block = 0; block <= shape.res_blocks; ++block) {
+    const std::int64_t out = config.channels[static_cast<std::size_t>(levels - 1 - level)];
+    for (std::int64_t block = 0; block <= config.res_blocks; ++block) {
       const std::string resnet = "resnets." + std::to_string(block);
       add_resnet(indexed("decoder.up_blocks", level, resnet), width, out, list);
       width = out;
@@ -62,16 +62,16 @@ void add_decoder(const SdVaeShape& shape, WeightList& list) {
     }
   }
   list.norm("decoder.conv_norm_out", width);
-  list.convolution("decoder.conv_out", width, shape.image_channels);
+  list.convolution("decoder.conv_out", width, config.image_channels);
 }
 
 }  // namespace
 
-std::vector<WeightShape> sd_vae_weights(const SdVaeShape& shape) {
+std::vector<WeightShape> sd_vae_weights(const SdVaeConfig& config) {
   WeightList list;
-  const std::int64_t latent = shape.latent_channels;
-  add_encoder(shape, list);
-  add_decoder(shape, list);
+  const std::int64_t latent = config.latent_channels;
+  add_encoder(config, list);
+  add_decoder(config, list);
   list.convolution("quant_conv", 2 * latent, 2 * latent, 1);
   list.convolution("post_quant_conv", latent, latent, 1);
   return list.take();

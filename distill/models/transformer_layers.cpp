@@ -16,6 +16,15 @@ at::Tensor LabelEmbedding::forward(const at::Tensor& labels_B) {
   return embedding_table_->forward(labels_B);
 }
 
+FeatureEmbedding::FeatureEmbedding(std::int64_t features, std::int64_t width) {
+  weight = register_parameter("weight", at::zeros({width, features}));
+  bias = register_parameter("bias", at::zeros({width}));
+}
+
+at::Tensor FeatureEmbedding::forward(const at::Tensor& x) const {
+  return at::linear(x, rest(weight), rest(bias));
+}
+
 AdaLin::AdaLin(std::int64_t width, std::int64_t vectors) : vectors_(vectors) {
   linear_ = register_module("1", std::make_shared<quant::Linear>(width, vectors * width));
 }

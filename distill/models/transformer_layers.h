@@ -1,4 +1,4 @@
-// Layers that the transformers share: embedding of labels, AdaLN layer, MLP.
+// Layers that the transformers share: embeddings of labels and features, AdaLN layer, MLP.
 //
 // Shapes: B samples, L tokens, C width.
 #pragma once
@@ -19,6 +19,17 @@ class LabelEmbedding : public torch::nn::Module {
 
  private:
   std::shared_ptr<quant::Embedding> embedding_table_;
+};
+
+// VAR's "word_embed", the layers of DiT's "t_embedder": features -> width by a matrix and a bias under the
+// names of a linear layer. An embedding, and therefore never quantised.
+class FeatureEmbedding : public quant::Layer {
+ public:
+  FeatureEmbedding(std::int64_t features, std::int64_t width);
+  at::Tensor forward(const at::Tensor& x) const;  // [..., features] -> float32 [..., C]
+
+  at::Tensor weight;  // [C, features]
+  at::Tensor bias;    // [C]
 };
 
 // "ada_lin", "adaLN_modulation": a Linear under the name "1" (0 is the SiLU, which the caller has applied

@@ -9,15 +9,6 @@
 
 namespace bitlaw::distill {
 
-FeatureEmbedding::FeatureEmbedding(std::int64_t features, std::int64_t width) {
-  weight = register_parameter("weight", at::zeros({width, features}));
-  bias = register_parameter("bias", at::zeros({width}));
-}
-
-at::Tensor FeatureEmbedding::forward(const at::Tensor& x_BLE) const {
-  return at::linear(x_BLE, rest(weight), rest(bias));
-}
-
 SelfAttention::SelfAttention(const VarShape& shape) : num_heads_(shape.num_heads) {
   const std::int64_t width = shape.width;
   if (shape.attn_l2_norm)

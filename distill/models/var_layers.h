@@ -1,4 +1,4 @@
-// The parts of a VAR transformer under their published names: word embedding, self-attention, block.
+// The parts of a VAR transformer under their published names: self-attention, block.
 //
 // Shapes: B samples, L tokens, C width, H heads, D = C / H.
 #pragma once
@@ -13,16 +13,6 @@
 #include "quant/layers.h"
 
 namespace bitlaw::distill {
-
-// "word_embed": features of the tokenizer -> width. An embedding, and therefore never quantised.
-class FeatureEmbedding : public quant::Layer {
- public:
-  FeatureEmbedding(std::int64_t features, std::int64_t width);
-  at::Tensor forward(const at::Tensor& x_BLE) const;  // float32 [B, L, C]
-
-  at::Tensor weight;  // [C, E]
-  at::Tensor bias;    // [C]
-};
 
 // Where attention looks. Training: scale by scale over all tokens. Sampling: over what the cache holds.
 struct AttentionScope {

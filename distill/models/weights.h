@@ -48,23 +48,13 @@ struct RasterShape {
   bool has_dropped_label = true;      // the class table's last row, index num_classes
 };
 
-// The variational autoencoder of Stable Diffusion, which made the latents that DiT was trained on: shape
-// defaults are the published ones.
-struct SdVaeShape {
-  std::int64_t image_channels = 3;
-  std::int64_t latent_channels = 4;  // the encoder gives as many means and log variances
-  std::vector<std::int64_t> channels = {128, 256, 512, 512};  // of each level, from the image inwards
-  std::int64_t res_blocks = 2;                                // of a level; one more in the decoder
-  std::int64_t group_norm_groups = 32;
-};
-
 std::vector<WeightShape> var_weights(const VarShape& shape);
 std::vector<WeightShape> vq_weights(const VqConfig& config);  // the multi-scale tokenizer of VAR
 std::vector<WeightShape> dit_weights(const DitShape& shape);
 std::vector<WeightShape> raster_weights(const RasterShape& shape);
 // Names as in diffusers' files of sd-vae-ft-ema and sd-vae-ft-mse, whose attention layers are called query,
 // key, value and proj_attn.
-std::vector<WeightShape> sd_vae_weights(const SdVaeShape& shape = {});
+std::vector<WeightShape> sd_vae_weights(const SdVaeConfig& config = {});
 // Two thirds of 4 width, rounded up to a multiple of 256.
 std::int64_t feed_forward_width(const RasterShape& shape);
 

@@ -7,6 +7,7 @@
 
 #include "launch/commands/command.h"
 #include "launch/exit_code.h"
+#include "launch/export_origin.h"
 #include "launch/output_folder.h"
 #include "quant/containers/container.h"
 
@@ -28,6 +29,7 @@ int run_convert(const ConvertArguments& arguments) {
       arguments.from.empty() ? std::nullopt : std::optional(quant::container_named(arguments.from));
   refuse_any_model(arguments.out);
   const quant::PackedModel model = quant::read_model(arguments.input, from);
+  check_origin(model, arguments.input);  // a sealed file says that its texts are right
   const OutputFolder folder(arguments.out);
   for (const fs::path& file : quant::write_model(arguments.out, model, options)) {
     fmt::print("{}: {} bytes\n", file.string(), fs::file_size(file));

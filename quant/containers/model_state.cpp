@@ -53,34 +53,54 @@ std::vector<Buffer> buffers_of(torch::nn::Module& model) {
 // What a file or a state may not, need not and must hold, and what is wrong with it, all at once.
 class Differences {
  public:
-  void missing(const std::string& name) { add("missing: " + name); }
-  void unused(const std::string& name) { add("unused: " + name); }
-  void shape(const std::string& name, at::IntArrayRef wanted, at::IntArrayRef found) {
-    add(name + ": shape " + c10::str(found) + ", the model has " + c10::str(wanted));
-  }
-  void kind(const std::string& name, at::ScalarType wanted, at::ScalarType found) {
-    add(name + ": " + std::string(c10::toString(found)) + ", the model has " + c10::toString(wanted));
-  }
+  void missing(const std::string& name) { add(missing_, "missing: " + name); }
+  void unused(const std::string& name) { add(unused_, "unused: " + name); }
+  void unlike(const std::string& what) { add(unlike_, what); }
   void throw_if_any(const std::string& what) const {
-    if (!text_.empty()) {
-      throw data::InputError(what + " does not fit the model:" + text_,
-                             "every tensor of the forward must come from it, and nothing may be dropped",
-                             "use the configuration that it was made with");
+    if (missing_.count + unlike_.count + unused_.count > 0) {
+      throw data::InputError(
+          what + " does not fit the model:" + text_of(missing_) + text_of(unlike_) + text_of(unused_),
+          "every tensor of the forward must come from it, and nothing may be dropped",
+          "use the configuration that it was made with");
     }
   }
 
  private:
-  void add(const std::string& line) { text_ += "\n  " + line; }
-  std::string text_;
+  struct Lines {
+    std::size_t count = 0;
+    std::string text;  // of the first
+  };
+  static void add(Lines& lines, const std::string& line) {
+    if (lines.count++ < kMostDifferencesShown) {
+      lines.text += "\n  " + line;
+    }
+  }
+  static std::string text_of(const Lines& lines) {
+    const bool all = lines.count <= kMostDifferencesShown;
+    return all ? lines.text
+               : lines.text + "\n  ... and " + std::to_string(lines.count - kMostDifferencesShown) + " more";
+  }
+  Lines missing_, unlike_, unused_;
 };
 
-void check_tensor(const std::string& name, const at::Tensor& into, const at::Tensor& from,
+void check_tensor(const std::string& name, const at::Tensor& into, const TensorKind& from,
                   Differences& differences) {
-  if (into.sizes() != from.sizes()) {
-    differences.shape(name, into.sizes(), from.sizes());
-  } else if (into.is_floating_point() != from.is_floating_point()) {
-    differences.kind(name, into.scalar_type(), from.scalar_type());
+  const auto number = [](bool is_floating_point) { return is_floating_point ? "real" : "whole"; };
+  if (into.sizes() != at::IntArrayRef(from.shape)) {
+    differences.unlike(name + ": shape " + c10::str(at::IntArrayRef(from.shape)) + ", the model has " +
+                       c10::str(into.sizes()));
+  } else if (into.is_floating_point() != from.is_floating_point) {
+    differences.unlike(name + ": " + number(from.is_floating_point) + " numbers, the model has " +
+                       number(into.is_floating_point()) + " ones");
   }
+}
+
+std::map<std::string, TensorKind> kinds_of(const std::map<std::string, at::Tensor>& state) {
+  std::map<std::string, TensorKind> kinds;
+  for (const auto& [name, tensor] : state) {
+    kinds.emplace(name, TensorKind{tensor.sizes().vec(), tensor.is_floating_point()});
+  }
+  return kinds;
 }
 
 void check_finite(const std::string& name, const at::Tensor& tensor) {
@@ -121,7 +141,7 @@ bool is_coded(const std::string& name, const PackedModel& packed) {
   return false;
 }
 
-Differences differences_of(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+Differences differences_of(torch::nn::Module& model, const std::map<std::string, TensorKind>& state) {
   std::map<std::string, BufferRole> roles;
   for (const Buffer& buffer : buffers_of(model)) {
     roles.emplace(buffer.name, buffer.role);
@@ -140,7 +160,7 @@ Differences differences_of(torch::nn::Module& model, const std::map<std::string,
       differences.missing(name);
     }
   }
-  for (const auto& [name, tensor] : state) {
+  for (const auto& [name, kind] : state) {
     if (own.count(name) == 0 && !has_role(name, BufferRole::constant)) {
       differences.unused(name);
     }
@@ -215,7 +235,7 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
                 " has a quantizer");
     layers.emplace(name, linear);
   }
-  Differences differences = differences_of(model, state);
+  Differences differences = differences_of(model, kinds_of(state));
   for (const auto& [name, input] : packed.activations) {
     if (layers.count(name) == 0) {
       differences.unused("activations of " + name);
@@ -231,11 +251,15 @@ void load_packed(torch::nn::Module& model, const PackedModel& packed) {
   }
 }
 
-void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+void check_state(torch::nn::Module& model, const std::map<std::string, TensorKind>& state) {
   differences_of(model, state).throw_if_any("the state");
+}
+
+void load_state(torch::nn::Module& model, const std::map<std::string, at::Tensor>& state) {
+  check_state(model, kinds_of(state));
   copy_into(model, state);
   for (const auto& [name, linear] : linear_layers(model)) {
-    check_state(name, *linear);
+    check_quantizer_state(name, *linear);
   }
 }
 

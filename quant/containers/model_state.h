@@ -3,8 +3,11 @@
 
 #include <torch/nn/module.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "quant/config.h"
 #include "quant/containers/native.h"
@@ -26,6 +29,15 @@ enum class StateScope { deployed, checkpoint };
 std::map<std::string, at::Tensor> state_of(torch::nn::Module& model, StateScope scope);
 // data::TensorHash of state_of(model, deployed), as 32 hexadecimal digits.
 std::string parameter_hash(torch::nn::Module& model);
+// What a state says of a tensor before it is read.
+struct TensorKind {
+  std::vector<std::int64_t> shape;
+  bool is_floating_point = true;
+};
+// The InputError of load_state, found without the values. It names the first kMostDifferencesShown of each
+// kind, and how many more there are.
+inline constexpr std::size_t kMostDifferencesShown = 64;
+void check_state(torch::nn::Module& model, const std::map<std::string, TensorKind>& state);
 // Copies by name into the model; all missing, unused and mis-shaped names at once in one InputError, which is
 // thrown before the model is changed. Names of constant buffers in `state` are skipped; buffers of
 // BufferRole::training may be absent. InputError of quant/state_check.h when quantisers cannot have their

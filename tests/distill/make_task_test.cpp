@@ -83,6 +83,20 @@ TEST(MakeTask, InitOfAnotherShapeNamesTensorsAndTheRemedy) {
   EXPECT_THAT(refusal(inputs), HasSubstr("blocks.1."));
 }
 
+// Without q/k norm no tensor of a VAR has an extent for its heads.
+TEST(MakeTask, InitOfOtherHeadsIsAnotherNetwork) {
+  TaskInputs inputs = distill_inputs();
+  inputs.model.attn_l2_norm = false;
+  inputs.model.num_heads = 2;
+  inputs.teacher = var_source(inputs.model);
+  EXPECT_EQ(refusal(inputs), "accepted");
+  inputs.model.num_heads = 4;
+  EXPECT_THAT(refusal(inputs), AllOf(HasSubstr("model.init: teacher: runs/teacher is another network"),
+                                     HasSubstr("model.num_heads is 2 there, 4 here")));
+  inputs.model.num_heads = 0;  // one, of this width
+  EXPECT_THAT(refusal(inputs), HasSubstr("model.num_heads is 2 there, 1 here"));
+}
+
 TEST(MakeTask, InitFromAPath) {
   TaskInputs inputs = distill_inputs();
   inputs.task.kind = TaskKind::pretrain;

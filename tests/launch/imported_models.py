@@ -156,6 +156,13 @@ def overflow():
         check(not Path(f"runs/{name}/finished").exists(), f"{name} counts as finished")
 
 
+def words_as_folders():
+    """A folder called like a key word of model.init is a folder all the same."""
+    for word in ("teacher", "random"):
+        run("import", "published/tokenizer/model.safetensors", "-c", "tokenizer.yaml", "--out", word)
+        check(f"init: {word}/model.h5" in Path(word, "model.yaml").read_text(), f"{word} is a key word in model.yaml")
+
+
 def refused(expected, *arguments):
     message = run(*arguments, code=2)
     line = message[message.find("error:"):]
@@ -194,12 +201,25 @@ def order_of_lines():
         check(command[0] != "export" or "weights of step" in lines[0], f"the error came first: {done.stdout}")
 
 
+def changed_origin():
+    """What a file of others says of its model is checked before it is sealed in a native one."""
+    run("convert", "import/teacher", "--to", "compressed-tensors", "--out", "changed")
+    file = Path("changed/model.safetensors")
+    original = file.read_bytes()
+    for number, what in ((b"-5", "is -5"), (b"99", "is 99, class_emb.weight is a table of 4")):
+        size = int.from_bytes(original[:8], "little")
+        header = original[8:8 + size].replace(b'\\"num_classes\\":4', b'\\"num_classes\\":' + number)
+        check(header != original[8:8 + size], "the header does not say how many classes there are")
+        file.write_bytes(len(header).to_bytes(8, "little") + header + original[8 + size:])
+        refused(f"num_classes in the attribute source {what}", "convert", "changed", "--to", "native", "--out", "x")
+
+
 def break_it():
     weights = "published/tokenizer/model.safetensors"
     refused("--model is missing", "import", weights, "--out", "x")
     refused("no published model 'var-d99'", "import", weights, "--model", "var-d99", "--out", "x")
     refused("is there already", "import", weights, "-c", "tokenizer.yaml", "--out", "import/tokenizer")
-    refused("missing: encoder.down.3", "import", weights, "--model", "var-vq", "--out", "x")
+    refused("missing: decoder.mid.block_1.conv1.bias", "import", weights, "--model", "var-vq", "--out", "x")
     refused("no tensors in ema", "import", weights, "-c", "tokenizer.yaml", "--section", "ema", "--out", "x")
     refused("--tokenizer is missing", "import", "published/teacher/model.safetensors", "-c", "teacher.yaml",
             "tokenizer.from=''", "--out", "x")
@@ -232,5 +252,7 @@ with tempfile.TemporaryDirectory(prefix="bitlaw-imported-") as folder:
     quantised_already()
     order_of_lines()
     overflow()
+    words_as_folders()
+    changed_origin()
     break_it()
     os.chdir("/")

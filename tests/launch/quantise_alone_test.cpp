@@ -223,6 +223,17 @@ TEST_P(QuantiseAlone, RefusesWhatDoesNotFit) {
   config.model.family = distill::Family::var;
   EXPECT_THAT(refusal(config), AllOf(HasSubstr(std::string(distill::noun_of(GetParam())) + ", not a VAR")));
   config = run_config();
+  config.model.num_heads = 4;  // no tensor shows these
+  config.model.dit.latent_side = 16;
+  config.model.raster.tokens_per_side = 8;
+  const bool is_dit = GetParam() == distill::Family::dit;
+  EXPECT_THAT(refusal(config), AllOf(HasSubstr("is another network (model.num_heads is 2 there, 4 here, "),
+                                     HasSubstr(is_dit ? "model.dit.latent_side is 8 there, 16 here"
+                                                      : "model.raster.tokens_per_side is 4 there, 8 here")));
+  config = run_config();
+  config.model.num_heads = 0;  // width / 64, at least one: other ones than were imported
+  EXPECT_THAT(refusal(config), HasSubstr("model.num_heads is 2 there, 1 here"));
+  config = run_config();
   config.quant.weights.group_size = 7;
   EXPECT_THAT(refusal(config), HasSubstr("7"));
   EXPECT_FALSE(fs::exists(config.run.dir));

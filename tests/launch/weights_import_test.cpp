@@ -165,7 +165,7 @@ TEST_F(WeightsImport, TheIncludeIsAConfigurationOfTheSameModel) {
   import_weights(var_request());
   const trainer::RunConfig config = trainer::read_config({folder_ / "var" / "model.yaml"}, {});
   EXPECT_EQ(config.model.depth, 2);
-  EXPECT_EQ(config.model.init, (folder_ / "var").string());
+  EXPECT_EQ(config.model.init, (folder_ / "var" / "model.h5").string());  // never a word like "teacher"
   EXPECT_EQ(config.tokenizer.from, (folder_ / "vq").string());
   EXPECT_EQ(config.model.vq.codebook_size, 32);
   EXPECT_THAT(config.run.name, IsEmpty());
@@ -222,7 +222,7 @@ TEST_F(WeightsImport, AnotherPublishedSizeIsNamed) {
   write_tensors(folder_ / "published.safetensors", tensors);
   ImportRequest request = vq_request("published");
   request.file = folder_ / "published.safetensors";
-  EXPECT_THAT(refusal(request), AllOf(HasSubstr("encoder.conv_in.weight: shape [160, 3, 3, 3]"),
+  EXPECT_THAT(refusal(request), AllOf(HasSubstr("decoder.conv_in.weight: shape [640, 32, 3, 3]"),
                                       HasSubstr("the file has the shapes of --model var-vq")));
   EXPECT_EQ(d16.num_classes, 1000);
 }
@@ -312,6 +312,12 @@ TEST_F(WeightsImport, DamagedFilesAndFullDisks) {
 TEST_F(WeightsImport, WhatIsThereStays) {
   import_weights(vq_request());
   EXPECT_THAT(refusal(vq_request()), HasSubstr("model.h5 is there already"));
+  fs::remove(folder_ / "vq" / "model.h5");
+  EXPECT_THAT(refusal(vq_request()), HasSubstr("model.yaml is there already"));
+  fs::create_directory(folder_ / "other");
+  std::ofstream(folder_ / "other" / "model.gguf") << "x";
+  EXPECT_THAT(refusal(vq_request("other")), HasSubstr("model.gguf is there already"));
+  EXPECT_FALSE(fs::exists(folder_ / "other" / "model.h5"));
   std::ofstream(folder_ / "file") << "x";
   EXPECT_THAT(refusal(vq_request("file")), HasSubstr("--out: "));
 }

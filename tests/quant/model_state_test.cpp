@@ -167,6 +167,24 @@ TEST(ModelState, LoadStateNamesAllDifferences) {
   EXPECT_EQ(parameter_hash(model), before);
 }
 
+TEST(ModelState, DifferencesAreFoundWithoutValuesAndShownUpToABound) {
+  ToyModel model;
+  std::map<std::string, TensorKind> kinds;
+  for (const auto& [name, tensor] : state_of(model, StateScope::checkpoint)) {
+    kinds.emplace(name, TensorKind{tensor.sizes().vec(), tensor.is_floating_point()});
+  }
+  EXPECT_EQ(message_of([&] { check_state(model, kinds); }), "");
+  kinds.at("head.weight").shape = {64, 10};
+  kinds.at("pos").is_floating_point = false;
+  for (int i = 0; i < 1000; ++i) {
+    kinds.emplace("z" + std::to_string(1000 + i), TensorKind{{std::int64_t{1} << 60}});
+  }
+  EXPECT_THAT(message_of([&] { check_state(model, kinds); }),
+              AllOf(HasSubstr("head.weight: shape [64, 10], the model has [10, 64]"),
+                    HasSubstr("pos: whole numbers, the model has real ones"), HasSubstr("unused: z1000"),
+                    HasSubstr("unused: z1063"), Not(HasSubstr("z1064")), HasSubstr("... and 936 more")));
+}
+
 // EMA: masters and quantiser state averaged by name are a model of their own.
 TEST(ModelState, AveragedStateByNameIsAModel) {
   ToyModel model;

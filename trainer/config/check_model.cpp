@@ -52,6 +52,22 @@ void check_rotation(const distill::ModelConfig& model, Problems& problems) {
   }
 }
 
+void check_autoencoder(const distill::SdVaeConfig& model, Problems& problems) {
+  if (model.channels.empty()) {
+    problems.add("model.sd_vae.channels is empty", "there is one level for each of them",
+                 "give at least one");
+  }
+  for (const std::int64_t channels : model.channels) {
+    if (channels % model.group_norm_groups != 0) {
+      problems.add("model.sd_vae.group_norm_groups: " + std::to_string(model.group_norm_groups) +
+                       " groups do not divide a level of " + std::to_string(channels) + " channels",
+                   "GroupNorm splits the channels of every level evenly",
+                   "choose channels and group_norm_groups that fit");
+      break;
+    }
+  }
+}
+
 void check_widths(const distill::VqConfig& vq, Problems& problems) {
   if (vq.channel_multipliers.empty()) {
     problems.add("model.vq.channel_multipliers is empty", "there is one level for each of them",
@@ -112,6 +128,9 @@ void check_model(const RunConfig& config, Problems& problems) {
     case distill::Family::raster:
       check_heads(model, problems);
       check_rotation(model, problems);
+      break;
+    case distill::Family::sd_vae:
+      check_autoencoder(model.sd_vae, problems);
       break;
   }
 }

@@ -95,17 +95,26 @@ void check_data(const RunConfig& config, Use use, Problems& problems) {
 }
 
 bool is_untrained(distill::Family family) {
-  return family == distill::Family::dit || family == distill::Family::raster;
+  return family == distill::Family::dit || family == distill::Family::raster ||
+         family == distill::Family::sd_vae;
+}
+
+// Made of convolutions.
+bool is_never_quantised(distill::Family family) {
+  return family == distill::Family::vq || family == distill::Family::sd_vae;
 }
 
 void check_family(const RunConfig& config, Problems& problems) {
   if (is_untrained(config.model.family)) {
-    problems.add("model.family: " + std::string(data::enum_name(config.model.family)),
-                 "there is no task yet that trains " + std::string(noun_of(config.model.family)) +
-                     " or shows it samples",
-                 "import, inspect, export and convert it, and quantise its weights by 'bitlaw ptq' with "
-                 "quant.method rtn or hqq, without data.train and data.validation, the transform smooth and "
-                 "static scales of inputs");
+    problems.add(
+        "model.family: " + std::string(data::enum_name(config.model.family)),
+        "there is no task yet that trains " + std::string(noun_of(config.model.family)) +
+            " or shows it samples",
+        is_never_quantised(config.model.family)
+            ? "import, inspect and convert it"
+            : "import, inspect, export and convert it, and quantise its weights by 'bitlaw ptq' with "
+              "quant.method rtn or hqq, without data.train and data.validation, the transform smooth "
+              "and static scales of inputs");
     return;
   }
   const bool tokenizer = config.task.kind == TaskKind::tokenizer;
@@ -136,11 +145,13 @@ void check_weights_alone(const RunConfig& config, Problems& problems) {
     problems.add("model.init: teacher", "without samples there is no teacher beside the model",
                  "name the path of a run, an export or an import");
   }
-  if (config.model.family == distill::Family::vq && config.quant.method != quant::Method::none) {
-    problems.add(
-        "quant.method: " + std::string(data::enum_name(config.quant.method)) + " with model.family: vq",
-        "linear layers are quantised, a tokenizer is made of convolutions",
-        "quantise the model of its tokens");
+  if (is_never_quantised(config.model.family) && config.quant.method != quant::Method::none) {
+    const bool tokens = config.model.family == distill::Family::vq;
+    problems.add("quant.method: " + std::string(data::enum_name(config.quant.method)) +
+                     " with model.family: " + std::string(data::enum_name(config.model.family)),
+                 "linear layers are quantised, " + std::string(noun_of(config.model.family)) +
+                     " is made of convolutions",
+                 std::string("quantise the model of its ") + (tokens ? "tokens" : "latents"));
   }
   if (const std::string key = quant::what_needs_samples(config.quant); !key.empty()) {
     problems.add(key + " without samples", "inputs of layers are measured on them, or weights trained",

@@ -15,17 +15,18 @@ std::string write_filtered(RunConfig config, const FieldWriter::KeyFilter& wante
   return writer.text();
 }
 
-// What may change on resume: names and places (the caller adds the hashes of what lies there), and what does
-// not reach the numbers. max_steps may grow while the schedule up to the resumed step stays the same, which
-// only the step can tell.
+// What may change on resume: names and places (the caller adds the hashes of what lies there), what does not
+// reach the numbers, and a network that no run has. max_steps may grow while the schedule up to the resumed
+// step stays the same, which only the step can tell.
 bool decides_bits(const std::string& key) {
-  static constexpr std::array<std::string_view, 14> kFree = {"run.name",
+  static constexpr std::array<std::string_view, 15> kFree = {"run.name",
                                                              "run.dir",
                                                              "run.device",
                                                              "data.train",
                                                              "data.validation",
                                                              "data.workers",
                                                              "tokenizer.from",
+                                                             "model.sd_vae",
                                                              "parallel",
                                                              "checkpoint",
                                                              "eval",

@@ -273,6 +273,21 @@ TEST(TorchHostile, TablesAreBoundedByThePickle) {
               HasSubstr("the names of all have more than"));
 }
 
+// Each of them is allowed to repeat few elements; all together would fill any memory.
+TEST(TorchHostile, WhatAllTensorsShowIsBoundedByTheFile) {
+  const auto archive = [](int tensors) {
+    std::string items;
+    for (int i = 0; i < tensors; ++i) {
+      items.append(text(std::string("w").append(std::to_string(i)))).append(tensor({0, {1 << 20}, {0}}));
+    }
+    return archive_of(dict(items));
+  };
+  const test::MemoryFile few(archive(15)), many(archive(20));  // of 4 MiB each
+  EXPECT_EQ(message_of([&] { const TorchArchive opened(few.path()); }), "");
+  EXPECT_THAT(message_of([&] { const TorchArchive opened(many.path()); }),
+              AllOf(HasSubstr("again and again, as more than"), HasSubstr("get the file again")));
+}
+
 TEST(TorchHostile, Archives) {
   const std::string good = dict(text("w") + tensor({}));
   EXPECT_THAT(refusal(archive_of(good, {{"m/byteorder", "big"}})), HasSubstr("in byte order 'big'"));

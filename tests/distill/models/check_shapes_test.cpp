@@ -17,7 +17,7 @@ using testing::HasSubstr;
 TEST(CheckShapes, PublishedGeometriesPass) {
   for (const char* name : {"S/2", "B/4", "L/8", "XL/2"}) check_geometry(published_dit(name));
   for (const char* name : {"B", "L", "XL", "XXL", "3B"}) check_geometry(published_raster(name));
-  check_geometry(SdVaeShape{});
+  check_geometry(SdVaeConfig{});
 }
 
 TEST(CheckShapes, Dit) {
@@ -47,13 +47,13 @@ TEST(CheckShapes, Raster) {
 }
 
 TEST(CheckShapes, Autoencoder) {
-  SdVaeShape shape;
+  SdVaeConfig shape;
   shape.channels = {48, 64};
   shape.latent_channels = 0;
   EXPECT_THAT(message_of([&] { check_geometry(shape); }),
               AllOf(HasSubstr("latent_channels is 0"),
                     HasSubstr("group_norm_groups 32 does not divide a level's channels 48")));
-  EXPECT_THAT(message_of([] { check_geometry(SdVaeShape{.channels = {}}); }),
+  EXPECT_THAT(message_of([] { check_geometry(SdVaeConfig{.channels = {}}); }),
               HasSubstr("number of levels is 0"));
 }
 

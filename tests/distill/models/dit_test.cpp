@@ -1,6 +1,8 @@
 // The diffusion transformer's weights, guidance, initial values, checkpointing and export.
 #include "distill/models/dit.h"
 
+#include <gmock/gmock.h>
+
 #include <cmath>
 
 #include "tests/distill/models/network_checks.h"
@@ -41,6 +43,26 @@ TEST(Dit, WeightsAreThePublishedOnes) {
   other.learn_sigma = false;
   for (const DitShape& shape : {small(), other, published_dit("S/2")})
     expect_published(Dit(shape), dit_weights(shape), {"pos_embed"});
+}
+
+// What `targets: [linear]` takes: the timestep's layers are an embedding.
+TEST(Dit, TheTimestepEmbeddingIsNeverQuantised) {
+  Dit model(small());
+  std::vector<std::string> names;
+  for (const auto& [name, layer] : quant::linear_layers(model)) names.push_back(name);
+  std::vector<std::string> expected;
+  for (const std::string block : {"blocks.0.", "blocks.1."})
+    for (const char* layer : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "adaLN_modulation.1"})
+      expected.push_back(block + layer);
+  expected.insert(expected.end(), {"final_layer.linear", "final_layer.adaLN_modulation.1"});
+  EXPECT_THAT(names, testing::UnorderedElementsAreArray(expected));
+  quant::QuantConfig config;
+  config.method = quant::Method::rtn;
+  config.weights.num_bits = 4;
+  config.weights.group_size = 16;
+  config.ignore = {"final_layer.linear"};  // what `head` is in a VAR
+  quant::prepare(model, config, quant::ScaleInit::from_weights);
+  EXPECT_EQ(quant::pack_model(model, quant::RestType::bfloat16).weights.size(), 11U);
 }
 
 TEST(Dit, OutputHasTheChannelsOfNoiseAndVariance) {

@@ -11,6 +11,7 @@
 #include "distill/models/weights.h"
 #include "quant/containers/model_state.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/memory_file.h"
 
 namespace bitlaw::distill {
 namespace {
@@ -197,6 +198,23 @@ TEST(LoadWeights, EverythingThatDoesNotFitIsListedAtOnce) {
               HasSubstr("unused: blocks.1.attn.mat_qkv.weight"));
   EXPECT_THAT(message_of([&] { load_weights(shallower, file_of("var_training.pt"), "model"); }),
               AllOf(HasSubstr("missing: pos_start"), testing::Not(HasSubstr("unused"))));
+}
+
+// Its damage is found when a tensor is read, and of a file of another model none is.
+TEST(LoadWeights, AFileOfAnotherModelIsNotRead) {
+  std::string bytes = test::read_bytes(file_of("var.pth"));
+  const at::Tensor head = filled("head.weight", {32, 16});
+  const std::string stored(static_cast<const char*>(head.const_data_ptr()), head.nbytes());
+  ASSERT_NE(bytes.find(stored), std::string::npos);
+  bytes[bytes.find(stored)] ^= 1;
+  const test::MemoryFile file(bytes);
+  Var model(tiny_var());
+  EXPECT_THAT(message_of([&] { load_weights(model, file.path(), ""); }), HasSubstr("has CRC-32"));
+  VarShape shape = tiny_var();
+  shape.depth = 1;
+  Var shallower(shape);
+  EXPECT_THAT(message_of([&] { load_weights(shallower, file.path(), ""); }),
+              HasSubstr("unused: blocks.1.attn.mat_qkv.weight"));
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ TEST(PublishedModels, HaveThePublishedNumbersOfParameters) {
   EXPECT_EQ(parameters_of("var-vq-512"), 108'948'355);
   EXPECT_EQ(parameters_of("dit-s-2"), 32'963'360);
   EXPECT_EQ(parameters_of("dit-xl-2"), 675'129'632);
+  EXPECT_EQ(parameters_of("sd-vae"), 83'653'863);
   EXPECT_EQ((parameters_of("llamagen-b") + 500'000) / 1'000'000, 111);
   EXPECT_EQ((parameters_of("llamagen-3b-384") + 500'000) / 1'000'000, 3097);
 }

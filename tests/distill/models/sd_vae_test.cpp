@@ -13,8 +13,8 @@
 namespace bitlaw::distill {
 namespace {
 
-SdVaeShape tiny() {
-  SdVaeShape shape;
+SdVaeConfig tiny() {
+  SdVaeConfig shape;
   shape.channels = {8, 8, 16};
   shape.res_blocks = 1;
   shape.group_norm_groups = 4;

@@ -79,6 +79,24 @@ TEST(Check, FamiliesThatNothingTrains) {
   }
 }
 
+TEST(Check, AnAutoencoderIsNeitherTrainedNorQuantised) {
+  EXPECT_THAT(
+      problems_with({"model.family=sd_vae"}),
+      ElementsAre(AllOf(HasSubstr("there is no task yet that trains an autoencoder of images or shows it"),
+                        HasSubstr("import, inspect and convert it"))));
+  const auto problems = [](Overrides changes) {
+    changes.insert(changes.begin(), {"run.name=r", "model.init=a", "model.family=sd_vae"});
+    return config_problems(read_config({}, changes), 1, Use::weights_alone);
+  };
+  EXPECT_THAT(problems({}), IsEmpty());
+  EXPECT_THAT(
+      problems({"quant.method=rtn", "quant.weights.num_bits=4", "train.max_steps=0",
+                "model.sd_vae.channels=[48, 64]"}),
+      ElementsAre(HasSubstr("quant.method: rtn with model.family: sd_vae"),
+                  HasSubstr("model.sd_vae.group_norm_groups: 32 groups do not divide a level of 48")));
+  EXPECT_THAT(problems({"model.sd_vae.channels=[]"}), ElementsAre(HasSubstr("channels is empty")));
+}
+
 // Import, and post-training quantisation that looks at no inputs.
 TEST(Check, WeightsAloneNeedNoDataAndNoTask) {
   const auto problems = [](Overrides changes) {

@@ -79,13 +79,14 @@ TEST(Identity, HoldsWhatDecidesTheBits) {
       free.push_back(key);
     }
   }
-  EXPECT_THAT(free,
-              testing::ElementsAre("run.name", "run.dir", "run.device", "data.train", "data.validation",
-                                   "data.workers", "tokenizer.from", "distill.teacher",
-                                   "train.micro_batch_size", "train.max_steps", "parallel.backend",
-                                   "parallel.bucket_mb", "parallel.deadline_seconds", "checkpoint.interval",
-                                   "checkpoint.keep_last", "checkpoint.keep_every", "checkpoint.async",
-                                   "eval.interval", "eval.samples", "eval.micro_batch_size", "log.interval"));
+  EXPECT_THAT(free, testing::ElementsAre(
+                        "run.name", "run.dir", "run.device", "data.train", "data.validation", "data.workers",
+                        "tokenizer.from", "model.sd_vae.image_channels", "model.sd_vae.latent_channels",
+                        "model.sd_vae.channels", "model.sd_vae.res_blocks", "model.sd_vae.group_norm_groups",
+                        "distill.teacher", "train.micro_batch_size", "train.max_steps", "parallel.backend",
+                        "parallel.bucket_mb", "parallel.deadline_seconds", "checkpoint.interval",
+                        "checkpoint.keep_last", "checkpoint.keep_every", "checkpoint.async", "eval.interval",
+                        "eval.samples", "eval.micro_batch_size", "log.interval"));
 }
 
 TEST(Identity, PathOfInitialWeightsMayMove) {
