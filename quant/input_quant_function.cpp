@@ -156,12 +156,8 @@ struct ZeroPointRange {
   float highest = 0.0F;
 };
 
-bool has_real_zero_point(const QuantSpec& spec) {
-  return spec.fields().zero_point_dtype == ZeroPointType::float16;
-}
-
 ZeroPointRange zero_point_range(const QuantSpec& spec) {
-  if (has_real_zero_point(spec)) {
+  if (spec.has_real_zero_point()) {
     const float largest = limits_of(ScaleType::float16).largest;
     return {-largest, largest};
   }
@@ -169,7 +165,7 @@ ZeroPointRange zero_point_range(const QuantSpec& spec) {
 }
 
 float rounded_zero_point(float exact, const QuantSpec& spec) {
-  return has_real_zero_point(spec) ? round_to(exact, ScaleType::float16) : std::nearbyint(exact);
+  return spec.has_real_zero_point() ? round_to(exact, ScaleType::float16) : std::nearbyint(exact);
 }
 
 // How far the zero point would lie above (below: negative) what is stored; 0 where it is stored as it is.

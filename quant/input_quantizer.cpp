@@ -25,10 +25,6 @@ QuantSpec observed_spec(const QuantSpec& spec) {
   return QuantSpec(fields);
 }
 
-bool has_real_zero_point(const QuantSpec& spec) {
-  return spec.fields().zero_point_dtype == ZeroPointType::float16;
-}
-
 // Asymmetric PACT: its range begins at zero.
 bool clips_at_zero(const InputPlan& plan) {
   return plan.method == InputMethod::pact && plan.spec.has_zero_point();
@@ -78,7 +74,7 @@ void InputQuantizer::register_state() {
     parameters_.offset = register_parameter("offset", unknown.clone());
   } else if (plan_.spec.has_zero_point() && method != InputMethod::pact) {
     zero_point_ = register_buffer("zero_point",
-                                  at::zeros({1}, has_real_zero_point(plan_.spec) ? at::kHalf : at::kChar));
+                                  at::zeros({1}, plan_.spec.has_real_zero_point() ? at::kHalf : at::kChar));
   }
 }
 

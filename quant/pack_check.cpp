@@ -28,7 +28,7 @@ void check_count(const char* what, std::size_t found, std::int64_t wanted) {
 
 void check_zero_points(const PackedTensor& packed, std::int64_t scales) {
   const bool present = packed.spec.has_zero_point();
-  const bool real = packed.spec.fields().zero_point_dtype == ZeroPointType::float16;
+  const bool real = packed.spec.has_real_zero_point();
   check_count("zero points", packed.zero_point.size(), present && !real ? scales : 0);
   check_count("real zero points", packed.zero_point_real.size(), present && real ? scales : 0);
   const int q_min = packed.spec.q_min();

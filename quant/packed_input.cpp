@@ -36,7 +36,7 @@ void check_zero_point(const PackedInput& packed) {
     return;
   }
   const float zero_point = *packed.zero_point;
-  const bool real = packed.spec.fields().zero_point_dtype == ZeroPointType::float16;
+  const bool real = packed.spec.has_real_zero_point();
   const bool fits = real ? round_to(zero_point, ScaleType::float16) == zero_point
                          : std::nearbyint(zero_point) == zero_point &&
                                zero_point >= static_cast<float>(packed.spec.q_min()) &&

@@ -36,7 +36,7 @@ std::vector<T> vector_of(const at::Tensor& x) {
 
 // A zero point as its buffer holds it.
 at::ScalarType zero_point_type(const QuantSpec& spec) {
-  return spec.fields().zero_point_dtype == ZeroPointType::float16 ? at::kHalf : at::kChar;
+  return spec.has_real_zero_point() ? at::kHalf : at::kChar;
 }
 
 }  // namespace

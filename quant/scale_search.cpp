@@ -67,7 +67,7 @@ class Search {
     const auto q_max = static_cast<float>(spec_.q_max());
     const float scale = stored((range.highest - range.lowest) / (q_max - q_min));
     const float exact = q_min - range.lowest / scale;
-    const bool real = spec_.fields().zero_point_dtype == ZeroPointType::float16;
+    const bool real = spec_.has_real_zero_point();
     const float zero_point = real ? round_to(exact, ScaleType::float16) : std::nearbyint(exact);
     return {scale, 1.0F, std::clamp(zero_point, q_min, q_max)};
   }

@@ -67,6 +67,9 @@ class QuantSpec {
   }  // w = (q - zp + offset) * scale
 
   bool has_zero_point() const { return fields_.type == NumberType::integer && !fields_.symmetric; }
+  bool has_real_zero_point() const {
+    return fields_.zero_point_dtype == ZeroPointType::float16;
+  }  // between levels
   bool has_negative_scale() const { return fields_.type != NumberType::integer && !fields_.symmetric; }
   bool has_global_scale() const { return fields_.scale_dtype == ScaleType::e4m3; }
 

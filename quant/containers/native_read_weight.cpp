@@ -114,7 +114,7 @@ void Reader::read_zero_points(const std::string& group, const std::vector<std::i
     if (file_.contains(name)) {
       refuse("member " + name + " of a symmetric weight");
     }
-  } else if (packed.spec.fields().zero_point_dtype == ZeroPointType::float16) {
+  } else if (packed.spec.has_real_zero_point()) {
     packed.zero_point_real = decode_scales(read_bytes(name, shape), ScaleType::float16);
   } else {
     packed.zero_point = read_values<std::int8_t>(name, DType::int8, shape);

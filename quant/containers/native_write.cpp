@@ -123,7 +123,7 @@ void put_input(data::TensorFile& file, const std::string& module, const PackedIn
     return;
   }
   const std::string zero_point = group + "/" + native::kZeroPoint;
-  if (input.spec.fields().zero_point_dtype == ZeroPointType::float16) {
+  if (input.spec.has_real_zero_point()) {
     file.put(zero_point, data::DType::float16, one,
              encode_scales(std::vector{*input.zero_point}, ScaleType::float16));
   } else {

@@ -140,7 +140,7 @@ void Restating::set_zero_points() {
   }
   for (std::size_t i = 0; i < source_.size(); ++i) {
     const float value = given ? static_cast<float>(given_[i]) : zero_point_of(source_[i]);
-    if (result_.spec.fields().zero_point_dtype == ZeroPointType::float16) {
+    if (result_.spec.has_real_zero_point()) {
       result_.zero_point_real.push_back(value);
     } else if (value != std::rint(value) || value < static_cast<float>(result_.spec.q_min()) ||
                value > static_cast<float>(result_.spec.q_max())) {

@@ -211,7 +211,7 @@ AbsmaxRule absmax_rule(const QuantSpec& spec, float global_scale) {
   rule.element_exponent = element_exponent(spec);
   rule.q_min = static_cast<float>(spec.q_min());
   rule.q_max = static_cast<float>(spec.q_max());
-  rule.real_zero_point = spec.fields().zero_point_dtype == ZeroPointType::float16;
+  rule.real_zero_point = spec.has_real_zero_point();
   return rule;
 }
 
