@@ -113,7 +113,9 @@ void add_inspect(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("inspect", "show what a run, an export or a model in another format holds");
-  command->add_option("path", arguments->path, "run folder, checkpoint or export")
+  command
+      ->add_option("path", arguments->path,
+                   "run folder, checkpoint, export, or a model in GPTQ, AWQ, compressed-tensors or GGUF")
       ->required()
       ->type_name("RUN|FILE");
   command->add_flag("--json", arguments->json, "for programs");
