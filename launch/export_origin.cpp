@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "data/formats/input_error.h"
 #include "distill/models/published_models.h"
@@ -27,6 +29,7 @@ std::string attribute(const quant::PackedModel& packed, const char* name) {
 }
 
 constexpr std::int64_t kMostClasses = std::int64_t{1} << 24;
+constexpr std::string_view kPositions = "pos_embed";  // a parameter of published files that ours do not hold
 
 // A member that somebody may have changed; 0 where there is none.
 std::int64_t whole_number(const nlohmann::json& json, const char* key, std::int64_t most,
@@ -116,8 +119,9 @@ void check_size(const quant::PackedModel& packed, const ModelOrigin& origin) {
   for (const auto& [name, weight] : packed.weights) {
     stored += weight.out_features * weight.in_features;
   }
-  const std::int64_t wanted =
-      distill::parameter_count(distill::weights_of(origin.config.model, origin.num_classes));
+  std::vector<distill::WeightShape> weights = distill::weights_of(origin.config.model, origin.num_classes);
+  std::erase_if(weights, [](const distill::WeightShape& weight) { return weight.name == kPositions; });
+  const std::int64_t wanted = distill::parameter_count(weights);
   if (wanted > stored) {
     throw data::InputError(
         fmt::format("{}: {} elements, the network of the attribute config has {} parameters",

@@ -9,11 +9,13 @@
 #include <string>
 
 #include "data/formats/safetensors.h"
+#include "data/formats/tensor_io.h"
 #include "distill/models/sd_vae.h"
 #include "launch/evaluation.h"
 #include "launch/proof_outputs.h"
 #include "launch/quantise_alone.h"
 #include "launch/weights_import.h"
+#include "quant/containers/container.h"
 #include "quant/containers/model_state.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"

@@ -177,7 +177,7 @@ TEST(ModelState, DifferencesAreFoundWithoutValuesAndShownUpToABound) {
   kinds.at("head.weight").shape = {64, 10};
   kinds.at("pos").is_floating_point = false;
   for (int i = 0; i < 1000; ++i) {
-    kinds.emplace("z" + std::to_string(1000 + i), TensorKind{{std::int64_t{1} << 60}});
+    kinds.emplace(std::string("z").append(std::to_string(1000 + i)), TensorKind{{std::int64_t{1} << 60}});
   }
   EXPECT_THAT(message_of([&] { check_state(model, kinds); }),
               AllOf(HasSubstr("head.weight: shape [64, 10], the model has [10, 64]"),
