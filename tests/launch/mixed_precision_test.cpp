@@ -205,7 +205,7 @@ TEST(BitBudget, TheFigureThatIsShownIsJustPossible) {
   EXPECT_EQ(refusal(least, thirds), "");
   EXPECT_NE(refusal(least - 2e-4, thirds), "");
   EXPECT_LE(choose_widths(measured(thirds), least).chosen.bits,
-            choose_widths(measured(thirds), 9).frontier.front().bits * 1.001);
+            static_cast<double>(choose_widths(measured(thirds), 9).frontier.front().bits) * 1.001);
 }
 
 TEST(BitBudget, OverridesAreNamedWhereTheyAreTheReason) {
