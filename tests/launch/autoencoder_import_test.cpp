@@ -77,6 +77,9 @@ TEST_F(AutoencoderImport, ComputesWhatItsAuthorsCodeComputes) {
 
 TEST_F(AutoencoderImport, GoesThroughAContainerOfOthersWithoutLoss) {
   import_weights(request_);
+  for (const char* folder : {"others", "back"}) {
+    std::filesystem::create_directory(folder_ / folder);
+  }
   const quant::PackedModel packed = *load_model(request_.out).packed;
   quant::write_model(folder_ / "others", packed, {quant::Container::compressed_tensors, false});
   quant::write_model(folder_ / "back", quant::read_model(folder_ / "others"),
