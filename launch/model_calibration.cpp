@@ -54,7 +54,9 @@ void log_static_inputs(const TrainingOptions::Start& start) {
 
 void check_calibration(const trainer::RunConfig& config, const TrainingSources& sources,
                        trainer::Collective& collective) {
-  if (quant::looks_at_samples(config.quant)) {
+  const bool has_input_scales =
+      config.quant.method == quant::Method::e2e_qp && sources.init && !sources.init->activations.empty();
+  if (quant::looks_at_samples(config.quant) && !has_input_scales) {
     const CalibrationSamples samples(config, *sources.train, collective);
     if (config.quant.method == quant::Method::block_ap) {
       block_batch_width(config.quant.calibration, samples, collective);

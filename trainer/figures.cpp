@@ -9,6 +9,9 @@
 namespace bitlaw::trainer {
 
 std::string short_number(double value) {
+  if (std::isnan(value)) {
+    return "nan";  // whatever its sign
+  }
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.4g", value);
   return text.data();

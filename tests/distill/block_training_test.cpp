@@ -185,9 +185,11 @@ TEST(BlockTraining, StaticInputsWaitForTheirObservationBehindTheTrainedWeights) 
     EXPECT_EQ(linear->input_quantizer()->plan().observer.kind, quant::ObserverKind::percentile) << name;
     EXPECT_EQ(linear->input_quantizer()->plan().observer.percentile, 99.0) << name;
   }
-  quant::InputObservation observation(quant::linear_layers(*result.model));
-  EXPECT_TRUE(same_bits(logits(*result.model), logits(*plain.model)));  // as they come, and counted
-  observation.adopt(observation.seen());
+  {
+    const quant::InputObservation observation(quant::linear_layers(*result.model));
+    EXPECT_TRUE(same_bits(logits(*result.model), logits(*plain.model)));  // as they come, and counted
+    observation.adopt(observation.seen());
+  }
   EXPECT_FALSE(same_bits(logits(*result.model), logits(*plain.model)));
   EXPECT_TRUE(at::isfinite(logits(*result.model)).all().item<bool>());
 }

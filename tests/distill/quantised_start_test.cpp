@@ -39,7 +39,7 @@ SourceModel source_with_inputs() {
   float scale = 0x1p-7F;
   for (const auto& [name, weight] : source.weights) {
     source.activations.emplace(name, quant::PackedInput(quant::QuantSpec::parse(kInputs), scale, {}));
-    scale *= 1.5F;
+    scale += 0x1p-12F;
   }
   return source;
 }
@@ -132,11 +132,15 @@ TEST(QuantisedStart, ScalesOfInputsAreTrainedWithFrozenCodes) {
     made.task->loss(tiny::token_batch(0, 4)).total.backward();
     tiny::Adam(made.task->parameters(), 0.05).step();
     const auto packed = quant::pack_model(made.task->model(), quant::RestType::bfloat16);
+    std::size_t trained = 0;
     for (const auto& [name, weight] : source.weights) {
       EXPECT_EQ(packed.weights.at(name).codes, weight.codes) << name;
-      EXPECT_EQ(packed.activations.at(name) == source.activations.at(name), method == InputMethod::fixed)
-          << name << " " << data::enum_name(method);
+      trained += packed.activations.at(name) != source.activations.at(name) ? 1U : 0U;
     }
+    // PACT's range has a gradient where inputs are clipped alone.
+    const std::size_t least = method == InputMethod::lsq ? source.weights.size() : 1;
+    EXPECT_GE(trained, method == InputMethod::fixed ? 0 : least) << data::enum_name(method);
+    EXPECT_LE(trained, method == InputMethod::fixed ? 0 : source.weights.size()) << data::enum_name(method);
   }
 }
 
