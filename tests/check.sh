@@ -15,6 +15,6 @@ launch/setup.sh
 stage "AddressSanitizer and UndefinedBehaviorSanitizer over what needs no LibTorch"
 cmake --workflow --preset check-asan
 stage "clang-tidy over the same files"
-tests/checks/clang_tidy.sh build/asan-torch-free
+tests/checks/clang_tidy.py build/asan-torch-free
 stage "release build and all fast tests"
 cmake --workflow --preset check

@@ -75,7 +75,7 @@ HWY_INLINE std::size_t pack_eights(const std::uint8_t* codes, std::size_t count,
   }
   const auto places = hn::Load(d8, order);
   std::size_t i = 0;
-  for (std::size_t at = 0; i + 16 <= count && at + 16 <= room; i += 16, at += 2 * bits) {
+  for (std::size_t at = 0; i + 16 <= count && at + 16 <= room; i += 16, at += 2 * std::size_t{bits}) {
     const auto pairs = join<bits>(d16, hn::LoadU(d8, codes + i));
     const auto eights = join<4 * bits>(d64, join<2 * bits>(d32, pairs));
     hn::StoreU(hn::TableLookupBytesOr0(hn::BitCast(d8, eights), places), d8, into + at);
