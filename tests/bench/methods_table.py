@@ -2,7 +2,7 @@
 """Methods x bits x formats on the quickstart's teacher, after training and in training: validation cross entropy and
 KL(teacher, student).
 
-usage: ptq_table.py FOLDER [--bitlaw FILE] [--ranks 2] [--only TEXT]
+usage: methods_table.py FOLDER [--bitlaw FILE] [--ranks 2] [--only TEXT]
 
 FOLDER is where launch/quickstart.sh has run: its tokens and its teacher are used. Weights have groups of 64 with float16 scales
 unless a row says otherwise, the head stays in bfloat16, everything else has the column's bits, AdaLN too. Calibration: 128
