@@ -27,10 +27,11 @@ GroupRange finite_range(std::span<const float> w) {
 
 class Search {
  public:
-  Search(const QuantSpec& spec, ScaleSearch kind, float global_scale)
+  Search(const QuantSpec& spec, ScaleSearch kind, float global_scale, double power)
       : spec_(spec),
         kind_(kind),
         global_scale_(global_scale),
+        power_(has_power(spec) ? power : 2.0),
         limits_(limits_of(spec.fields().scale_dtype)),
         top_level_(top_level(spec)) {}
 
@@ -53,6 +54,10 @@ class Search {
   }
 
  private:
+  static bool has_power(const QuantSpec& spec) {
+    return spec.fields().type == NumberType::integer && spec.fields().scale_dtype != ScaleType::e8m0;
+  }
+
   float stored(float scale) const { return storable_scale(scale / global_scale_, limits_); }
 
   // From the extremes alone.
@@ -95,15 +100,18 @@ class Search {
     GroupParameters winner;
     double least = -1.0;
     for (const GroupParameters& candidate : candidates(range)) {
-      GroupParameters used = candidate;
-      used.scale *= global_scale_;
-      const double error = squared_error(w, used, spec_);
+      const double error = error_of(w, candidate);
       if (least < 0.0 || error < least) {
         least = error;
         winner = candidate;
       }
     }
     return winner;
+  }
+
+  double error_of(std::span<const float> w, GroupParameters candidate) const {
+    candidate.scale *= global_scale_;
+    return power_ == 2.0 ? squared_error(w, candidate, spec_) : power_error(w, candidate, spec_, power_);
   }
 
   float lsq_scale(std::span<const float> w) const {
@@ -159,6 +167,7 @@ class Search {
   const QuantSpec& spec_;
   ScaleSearch kind_;
   float global_scale_;
+  double power_;
   ScaleLimits limits_;
   float top_level_;
 };
@@ -166,13 +175,13 @@ class Search {
 }  // namespace
 
 GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, ScaleSearch search,
-                           float global_scale) {
-  return Search(spec, search, global_scale).group(w);
+                           float global_scale, double power) {
+  return Search(spec, search, global_scale, power).group(w);
 }
 
 std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t width, const QuantSpec& spec,
                                          ScaleSearch search, float global_scale) {
-  const Search one(spec, search, global_scale);
+  const Search one(spec, search, global_scale, 2.0);
   std::vector<GroupParameters> found(w.size() / width);
   for (std::size_t i = 0; i < found.size(); ++i) {
     found[i] = one.group(w.subspan(i * width, width));

@@ -31,9 +31,10 @@ struct GroupParameters {
   float zero_point = 0.0F;      // a whole number unless zero_point_dtype is float16
 };
 
-// w is any group; NaN or infinity is an InputError. global_scale: 1 unless scale_dtype is e4m3.
+// w is any group; NaN or infinity is an InputError. global_scale: 1 unless scale_dtype is e4m3. power, 1 to
+// 3: mse of integers whose scales are no powers of two takes the least sum of |error|^power; others have 2.
 GroupParameters find_group(std::span<const float> w, const QuantSpec& spec, ScaleSearch search,
-                           float global_scale = 1.0F);
+                           float global_scale = 1.0F, double power = 2.0);
 
 // The same of every `width` weights, one after the other.
 std::vector<GroupParameters> find_groups(std::span<const float> w, std::size_t width, const QuantSpec& spec,

@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include "data/formats/input_error.h"
 #include "quant/float_format.h"
 #include "quant/levels.h"
-#include "quant/squared_error.h"
 
 namespace bitlaw::quant {
 
@@ -32,33 +30,7 @@ GroupParameters WeightGrid::of_range(float lowest, float highest) const {
 }
 
 GroupParameters WeightGrid::find(std::span<const float> w, const ScaleRule& rule) const {
-  const bool own_search = rule.search == ScaleSearch::mse && rule.power != 2.0 &&
-                          spec_.fields().type == NumberType::integer &&
-                          spec_.fields().scale_dtype != ScaleType::e8m0;
-  return own_search ? search(w, rule.power) : find_group(w, spec_, rule.search, global_scale_);
-}
-
-GroupParameters WeightGrid::search(std::span<const float> w, double power) const {
-  GroupParameters best = find_group(w, spec_, ScaleSearch::absmax, global_scale_);
-  const auto [first, last] = std::minmax_element(w.begin(), w.end());
-  const float lowest = std::min(*first, 0.0F);
-  const float highest = std::max(*last, 0.0F);
-  if (lowest == highest) {
-    return best;
-  }
-  double least = std::numeric_limits<double>::infinity();
-  for (int percent = 100; percent > 20; --percent) {
-    const float ratio = static_cast<float>(percent) / 100.0F;
-    const GroupParameters candidate = of_range(lowest * ratio, highest * ratio);
-    GroupParameters used = candidate;
-    used.scale *= global_scale_;
-    const double error = power_error(w, used, spec_, power);
-    if (error < least) {
-      least = error;
-      best = candidate;
-    }
-  }
-  return best;
+  return find_group(w, spec_, rule.search, global_scale_, rule.power);
 }
 
 std::uint8_t WeightGrid::code(float w, const GroupParameters& group) const {

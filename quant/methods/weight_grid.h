@@ -35,8 +35,6 @@ class WeightGrid {
   float global_scale() const { return global_scale_; }
 
  private:
-  GroupParameters search(std::span<const float> w, double power) const;
-
   QuantSpec spec_;
   std::span<const float> levels_;  // of each code, for the formats that are no integers
   float global_scale_;
