@@ -22,6 +22,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::CappedTag<float, kPartialSums>;
 using Vector = hn::Vec<Floats>;
+using Mask = hn::Mask<Floats>;
+using Words = hn::RebindToSigned<Floats>;
+using WordVector = hn::Vec<Words>;
 
 HWY_INLINE Vector load(const float* from) {
   return hn::LoadU(Floats(), from);

@@ -14,9 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace bitlaw::quant::HWY_NAMESPACE {
 
-using Words = hn::RebindToSigned<Floats>;
-using WordVector = hn::Vec<Words>;
-using Mask = hn::Mask<Floats>;
 using Doubles = hn::CappedTag<double, 8>;
 using HalfFloats = hn::Rebind<float, Doubles>;
 

@@ -20,9 +20,6 @@ namespace bitlaw::quant::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Mask = hn::Mask<Floats>;
-using Words = hn::RebindToSigned<Floats>;
-
 struct VectorScales {
   Vector positive;
   Vector negative;

@@ -25,7 +25,6 @@ namespace bitlaw::quant::HWY_NAMESPACE {
 
 using Patterns = hn::RebindToUnsigned<Floats>;
 using PatternVector = hn::Vec<Patterns>;
-using WordVector = hn::Vec<Words>;
 
 // A coder holds what all groups share; group(index) adds what one group has; code(w, group) leaves codes in
 // the lowest byte of each lane.
