@@ -52,37 +52,38 @@ void check_rotation(const distill::ModelConfig& model, Problems& problems) {
   }
 }
 
-void check_autoencoder(const distill::SdVaeConfig& model, Problems& problems) {
-  if (model.channels.empty()) {
-    problems.add("model.sd_vae.channels is empty", "there is one level for each of them",
-                 "give at least one");
-  }
-  for (const std::int64_t channels : model.channels) {
-    if (channels % model.group_norm_groups != 0) {
-      problems.add("model.sd_vae.group_norm_groups: " + std::to_string(model.group_norm_groups) +
+// `section`: of the keys; `widths`: the key, or keys, that the widths of the levels follow from.
+void check_groups(const std::string& section, std::int64_t groups, const std::vector<std::int64_t>& levels,
+                  const std::string& widths, Problems& problems) {
+  for (const std::int64_t channels : levels) {
+    if (channels % groups != 0) {
+      problems.add(section + ".group_norm_groups: " + std::to_string(groups) +
                        " groups do not divide a level of " + std::to_string(channels) + " channels",
                    "GroupNorm splits the channels of every level evenly",
-                   "choose channels and group_norm_groups that fit");
+                   "choose " + widths + " and group_norm_groups that fit");
       break;
     }
   }
 }
 
+void check_levels(const std::string& key, const std::vector<std::int64_t>& levels, Problems& problems) {
+  if (levels.empty()) {
+    problems.add(key + " is empty", "there is one level for each of them", "give at least one");
+  }
+}
+
+void check_autoencoder(const distill::SdVaeConfig& model, Problems& problems) {
+  check_levels("model.sd_vae.channels", model.channels, problems);
+  check_groups("model.sd_vae", model.group_norm_groups, model.channels, "channels", problems);
+}
+
 void check_widths(const distill::VqConfig& vq, Problems& problems) {
-  if (vq.channel_multipliers.empty()) {
-    problems.add("model.vq.channel_multipliers is empty", "there is one level for each of them",
-                 "give at least one");
-  }
+  check_levels("model.vq.channel_multipliers", vq.channel_multipliers, problems);
+  std::vector<std::int64_t> levels;
   for (const std::int64_t multiplier : vq.channel_multipliers) {
-    const std::int64_t channels = vq.base_channels * multiplier;
-    if (channels % vq.group_norm_groups != 0) {
-      problems.add("model.vq.group_norm_groups: " + std::to_string(vq.group_norm_groups) +
-                       " groups do not divide a level of " + std::to_string(channels) + " channels",
-                   "GroupNorm splits the channels of every level evenly",
-                   "choose base_channels and group_norm_groups that fit");
-      break;
-    }
+    levels.push_back(vq.base_channels * multiplier);
   }
+  check_groups("model.vq", vq.group_norm_groups, levels, "base_channels", problems);
 }
 
 void check_scales(const distill::VqConfig& vq, Problems& problems) {
