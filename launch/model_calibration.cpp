@@ -69,13 +69,11 @@ void calibrate_model(const TrainingOptions::Start& start) {
   task.student().eval();
   if (start.config.quant.method == quant::Method::block_ap) {
     train_blocks(start, task);
-    if (quant::has_static_inputs(start.config.quant)) {
-      observe_inputs(start);
-    }
+    observe_inputs(start);
     return;
   }
   std::optional<CalibrationSamples> samples;
-  if (quant::needs_calibration(start.config.quant) || quant::has_static_inputs(start.config.quant)) {
+  if (quant::looks_at_samples(start.config.quant)) {
     samples.emplace(start.config, *start.sources.train, start.collective);
   }
   const distill::CalibrationRun run{

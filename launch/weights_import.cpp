@@ -201,18 +201,26 @@ std::string described(const ImportRequest& request, const std::string& section) 
   return section.empty() ? name : name + ", section " + section;
 }
 
-// All keys of the section model but the groups of other families. A VAR has the geometry of its tokenizer.
+// The group of keys that only this family has. A VAR has the geometry of its tokenizer.
+std::string group_of(Family family) {
+  return std::string("model.")
+      .append(data::enum_name(family == Family::var ? Family::vq : family))
+      .append(".");
+}
+
+// All keys of the section model but the groups of other families.
 std::vector<std::string> model_keys(Family family) {
-  std::vector<std::string> other = {"model.dit.", "model.raster.", "model.vq.", "model.sd_vae."};
-  std::erase(other, family == Family::dit      ? "model.dit."
-                    : family == Family::raster ? "model.raster."
-                    : family == Family::sd_vae ? "model.sd_vae."
-                                               : "model.vq.");
+  const auto is_of_other = [&](const std::string& key) {
+    for (const Family other : {Family::vq, Family::dit, Family::raster, Family::sd_vae}) {
+      if (group_of(other) != group_of(family) && key.starts_with(group_of(other))) {
+        return true;
+      }
+    }
+    return false;
+  };
   std::vector<std::string> keys;
   for (const std::string& key : trainer::all_keys()) {
-    const bool is_of_other = std::any_of(other.begin(), other.end(),
-                                         [&](const std::string& group) { return key.starts_with(group); });
-    if (key.starts_with("model.") && !is_of_other) {
+    if (key.starts_with("model.") && !is_of_other(key)) {
       keys.push_back(key);
     }
   }

@@ -17,10 +17,6 @@ constexpr std::uint32_t kVersion = 3;
 constexpr std::size_t kBufferSize = std::size_t{1} << 16;
 constexpr std::uint64_t kFewestArrayBytes = 12;  // element type and count
 
-std::string shown(std::uint64_t number) {
-  return std::to_string(number);
-}
-
 // Reads the header from front to back, by name of what is being read.
 class Parser {
  public:
@@ -70,8 +66,8 @@ class Parser {
 void Parser::take(std::span<std::byte> into) {
   if (into.size() > end_ - position_) {
     const bool is_cut = end_ == size_;
-    throw InputError(path_.string() + ": " + subject_ + " needs " + shown(into.size()) + " bytes at byte " +
-                         shown(position_) + " of " + shown(end_),
+    throw InputError(path_.string() + ": " + subject_ + " needs " + std::to_string(into.size()) +
+                         " bytes at byte " + std::to_string(position_) + " of " + std::to_string(end_),
                      is_cut ? "the file is truncated or its header is wrong" : "a header is not larger",
                      "get the file again from where it came");
   }
@@ -96,7 +92,8 @@ T Parser::read(int depth) {
   } else if constexpr (std::is_same_v<T, std::string>) {
     const auto length = number<std::uint64_t>();
     if (length > end_ - position_) {
-      fail(subject_ + " has a text of " + shown(length) + " bytes, " + shown(end_ - position_) + " are left");
+      fail(subject_ + " has a text of " + std::to_string(length) + " bytes, " +
+           std::to_string(end_ - position_) + " are left");
     }
     std::string text(length, '\0');
     take(std::as_writable_bytes(std::span(text)));
@@ -104,7 +101,7 @@ T Parser::read(int depth) {
   } else if constexpr (std::is_same_v<T, bool>) {
     const auto byte = number<std::uint8_t>();
     if (byte > 1) {
-      fail(subject_ + " has the truth value " + shown(byte));
+      fail(subject_ + " has the truth value " + std::to_string(byte));
     }
     return byte == 1;
   } else {
@@ -118,14 +115,14 @@ std::vector<T> Parser::read_elements(std::uint64_t count, int depth) {
                                : std::is_same_v<T, std::string> ? sizeof(std::uint64_t)
                                                                 : sizeof(T);
   if (count > (end_ - position_) / fewest) {
-    fail(subject_ + " is an array of " + shown(count) + " elements, " + shown(end_ - position_) +
-         " bytes are left");
+    fail(subject_ + " is an array of " + std::to_string(count) + " elements, " +
+         std::to_string(end_ - position_) + " bytes are left");
   }
   if constexpr (std::is_same_v<T, GgufArray> || std::is_same_v<T, std::string>) {
     objects_ += count;
     if (objects_ > kMostGgufObjects) {
-      fail(subject_ + " is an array of " + shown(count) + " texts or arrays; a header has at most " +
-           shown(kMostGgufObjects));
+      fail(subject_ + " is an array of " + std::to_string(count) + " texts or arrays; a header has at most " +
+           std::to_string(kMostGgufObjects));
     }
   }
   std::vector<T> elements;
@@ -158,7 +155,7 @@ GgufArray Parser::read_array(int depth) {
     }
   };
   if (type >= std::variant_size_v<Elements>) {
-    fail(subject_ + " is an array of the unknown type " + shown(type));
+    fail(subject_ + " is an array of the unknown type " + std::to_string(type));
   }
   [&]<std::size_t... index>(std::index_sequence<index...>) {
     (read_one.template operator()<index>(), ...);
@@ -171,7 +168,7 @@ template <std::size_t... index>
 GgufValue Parser::read_value(std::uint32_t type, std::index_sequence<index...>) {
   GgufValue value;
   if (type >= sizeof...(index)) {
-    fail(subject_ + " has the unknown type " + shown(type));
+    fail(subject_ + " has the unknown type " + std::to_string(type));
   }
   const auto read_one = [&]<std::size_t i>() {
     if (type == i) {
@@ -205,9 +202,10 @@ void Parser::read_magic() {
   const auto version = number<std::uint32_t>();
   if (version != kVersion) {
     const bool is_swapped = (version & 0xFFFFU) == 0;
-    throw InputError(
-        path_.string() + ": version " + shown(version) + " of GGUF" + (is_swapped ? ", big-endian" : ""),
-        "this program reads version 3, little-endian", "convert the file to version 3 with another program");
+    throw InputError(path_.string() + ": version " + std::to_string(version) + " of GGUF" +
+                         (is_swapped ? ", big-endian" : ""),
+                     "this program reads version 3, little-endian",
+                     "convert the file to version 3 with another program");
   }
 }
 
@@ -223,7 +221,7 @@ void Parser::read_info(GgufHeader& header) {
   info.name = name("tensor");
   const auto dimensions = number<std::uint32_t>();
   if (dimensions < 1 || dimensions > 4) {
-    fail(subject_ + " has " + shown(dimensions) + " dimensions instead of 1 to 4");
+    fail(subject_ + " has " + std::to_string(dimensions) + " dimensions instead of 1 to 4");
   }
   for (std::uint32_t i = 0; i < dimensions; ++i) {
     info.dims.push_back(number<std::uint64_t>());
@@ -231,13 +229,13 @@ void Parser::read_info(GgufHeader& header) {
   const auto type = number<std::uint32_t>();
   const GgmlTypeFacts* facts = find_ggml_type(type);
   if (facts == nullptr) {
-    fail(subject_ + " has the unknown ggml type " + shown(type));
+    fail(subject_ + " has the unknown ggml type " + std::to_string(type));
   }
   info.type = facts->type;
   info.offset = number<std::uint64_t>();
   const auto bytes = ggml_byte_count(info.type, info.dims);
   if (!bytes) {
-    fail(subject_ + " has rows of " + shown(info.dims[0]) + " elements, no whole blocks of " +
+    fail(subject_ + " has rows of " + std::to_string(info.dims[0]) + " elements, no whole blocks of " +
          std::string(facts->name) + ", or more elements than any file");
   }
   info.bytes = *bytes;
@@ -249,8 +247,8 @@ ParsedGgufHeader Parser::parse() {
   const auto tensors = number<std::uint64_t>();
   const auto values = number<std::uint64_t>();
   if (tensors > kMostGgufNames || values > kMostGgufNames) {
-    fail("the header has " + shown(tensors) + " tensors and " + shown(values) + " keys, at most " +
-         shown(kMostGgufNames) + " of each are read");
+    fail("the header has " + std::to_string(tensors) + " tensors and " + std::to_string(values) +
+         " keys, at most " + std::to_string(kMostGgufNames) + " of each are read");
   }
   ParsedGgufHeader parsed;
   for (std::uint64_t i = 0; i < values; ++i) {
