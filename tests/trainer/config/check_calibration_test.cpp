@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/trainer/config/overrides.h"
 #include "trainer/config/check.h"
 #include "trainer/config/reader.h"
 
@@ -11,13 +12,6 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-using Overrides = std::vector<std::string>;
-
-const Overrides kDistill = {
-    "run.name=r",        "task.kind=distill", "data.train=a",
-    "data.validation=b", "tokenizer.from=t",  "distill.teacher=x",
-    "model.width=128",   "quant.method=lsq",  "quant.weights={num_bits: 3, strategy: group, group_size: 64}"};
 
 TEST(Check, CalibrationKeysThatNothingReads) {
   const auto problems = [](const Overrides& changes, Use use = Use::calibration) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "data/formats/input_error.h"
+#include "tests/trainer/config/overrides.h"
 #include "trainer/config/reader.h"
 
 namespace bitlaw::trainer {
@@ -14,12 +15,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-using Overrides = std::vector<std::string>;
-
-const Overrides kDistill = {
-    "run.name=r",        "task.kind=distill", "data.train=a",
-    "data.validation=b", "tokenizer.from=t",  "distill.teacher=x",
-    "model.width=128",   "quant.method=lsq",  "quant.weights={num_bits: 3, strategy: group, group_size: 64}"};
 const Overrides kTokenizer = {"run.name=r", "task.kind=tokenizer", "data.train=a", "data.validation=b",
                               "model.family=vq"};
 
